@@ -1,0 +1,1 @@
+"""Order of work: one module per DVC stage, and the parent flow that runs them all."""

@@ -1,0 +1,195 @@
+"""What a variant is made of: typed, torch-free descriptions of networks, processes, training and sampling.
+
+The classes are plain frozen dataclasses, so they can be read and checked in milliseconds, before torch is imported.
+``tasks/config.py`` fills them from ``params.yaml``; the modules of this package build the real objects from them.
+No field has a default: the file is the default.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+
+
+def require(condition: bool, key: str, expected: str) -> None:
+    """Refuse a value that has the right type but lies outside what the mathematics allows.
+
+    Args:
+        condition: what must hold.
+        key: the field's name, as the user wrote it.
+        expected: the permitted values, in words.
+
+    Raises:
+        ValueError: ``"<key>|<expected>"``, which the loader turns into its one-line error.
+    """
+    if not condition:
+        raise ValueError(f"{key}|{expected}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CourseUNetSpec:
+    """The course's U-Net: 28 -> 14 -> 7 and back, embeddings added at the bottleneck."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["course_unet"]
+    channels: tuple[int, int, int]
+    """Feature maps at 28x28, 14x14 and 7x7; multiples of ``group_size``."""
+    group_size: int
+    """Channels that share one group of the group normalisation."""
+    time_features: int
+    """Length of the sinusoidal position embedding; even."""
+
+    def __post_init__(self) -> None:
+        require(all(8 <= c <= 1024 for c in self.channels), "channels", "three numbers from 8 to 1024")
+        require(self.group_size >= 1, "group_size", "a positive divisor of every number of channels")
+        divides = all(c % self.group_size == 0 for c in self.channels)
+        require(divides, "group_size", "a divisor of every number of channels")
+        require(4 <= self.time_features <= 1024, "time_features", "an even number from 4 to 1024")
+        require(self.time_features % 2 == 0, "time_features", "an even number from 4 to 1024")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EdmUNetSpec:
+    """The flagship's U-Net: works on 2x2 pixel blocks at 14x14 and 7x7, conditioned in every block."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["edm_unet"]
+    channels: tuple[int, int]
+    """Feature maps at 14x14 and 7x7; multiples of 8."""
+    blocks: int
+    """Residual blocks per level, each way."""
+    heads: int
+    """Heads of the one self-attention at 7x7."""
+    embedding: int
+    """Width of the joint embedding of noise level and class."""
+    dropout: float
+    """Probability of dropping an activation inside a residual block."""
+
+    def __post_init__(self) -> None:
+        allowed = all(8 <= c <= 1024 and c % 8 == 0 for c in self.channels)
+        require(allowed, "channels", "two multiples of 8 from 8 to 1024")
+        require(1 <= self.blocks <= 8, "blocks", "a number from 1 to 8")
+        require(self.heads >= 1 and self.channels[1] % self.heads == 0, "heads", "a divisor of channels[1]")
+        require(8 <= self.embedding <= 4096, "embedding", "a number from 8 to 4096")
+        require(0.0 <= self.dropout < 1.0, "dropout", "a number from 0 up to, not including, 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DdpmSpec:
+    """Discrete variance-preserving noising with linear betas; the network predicts the noise (Ho et al. 2020)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["ddpm"]
+    steps: int
+    """T, the number of noise levels."""
+    beta_start: float
+    beta_end: float
+
+    def __post_init__(self) -> None:
+        require(2 <= self.steps <= 10000, "steps", "a number from 2 to 10000")
+        require(0.0 < self.beta_start < 1.0, "beta_start", "a number between 0 and 1")
+        require(self.beta_start <= self.beta_end < 1.0, "beta_end", "a number from beta_start up to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EdmSpec:
+    """Continuous noising x0 + sigma * eps with the preconditioning of Karras et al. 2022."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["edm"]
+    sigma_data: float
+    """Standard deviation of the centred, scaled training pixels."""
+    log_sigma_mean: float
+    log_sigma_std: float
+    """Mean and standard deviation of ln(sigma) during training."""
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.sigma_data <= 10.0, "sigma_data", "a number between 0 and 10")
+        require(-10.0 <= self.log_sigma_mean <= 10.0, "log_sigma_mean", "a number from -10 to 10")
+        require(0.0 < self.log_sigma_std <= 10.0, "log_sigma_std", "a number between 0 and 10")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSpec:
+    """How a network is fitted. The budget is a number of steps, so that a resumed run equals an unbroken one."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    steps: int
+    batch: int
+    optimizer: Literal["adam", "muon"]
+    """``muon``: orthogonalised momentum for the hidden weight matrices, Adam for everything else."""
+    lr: float
+    """Peak learning rate of Adam."""
+    muon_lr: float
+    """Peak learning rate of Muon; unused, and 0, with ``adam``."""
+    warmup_steps: int
+    decay: Literal["constant", "linear"]
+    grad_clip: float
+    """Largest global gradient norm."""
+    ema_decay: float
+    """Per-step decay of the averaged weights, reached after a warm-up of (1 + n) / (10 + n)."""
+    label_drop: float
+    """Share of the images whose label is hidden, for classifier-free guidance."""
+    log_every: int
+    validate_every: int
+    checkpoint_every: int
+    snapshots: int
+    """Number of sample grids and kept checkpoints, spread evenly over the run; the last is the result."""
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch", "log_every", "validate_every", "checkpoint_every", "snapshots"):
+            require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
+        require(self.snapshots <= self.steps, "snapshots", "at most the number of steps")
+        require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")
+        positive = self.optimizer == "muon"
+        require(positive == (self.muon_lr > 0.0) and self.muon_lr <= 1.0, "muon_lr", "above 0 with muon, 0 with adam")
+        require(0 <= self.warmup_steps < self.steps, "warmup_steps", "a number from 0 up to, not including, steps")
+        require(0.0 < self.grad_clip <= 1000.0, "grad_clip", "a number above 0, at most 1000")
+        require(0.0 <= self.ema_decay < 1.0, "ema_decay", "a number from 0 up to, not including, 1")
+        require(0.0 <= self.label_drop < 1.0, "label_drop", "a number from 0 up to, not including, 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscreteSamplerSpec:
+    """Samplers on the steps of a DDPM schedule: ancestral (Ho et al. 2020) or DDIM (Song et al. 2021)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["ddpm", "ddim"]
+    steps: int
+    eta: float
+    """Share of the ancestral noise in DDIM: 0 deterministic, 1 ancestral. Must be 1 for ``ddpm``."""
+    guidance: float
+    """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps <= 10000, "steps", "a number from 1 to 10000")
+        require(0.0 <= self.eta <= 1.0, "eta", "a number from 0 to 1")
+        require(self.kind == "ddim" or self.eta == 1.0, "eta", "1 for the ddpm sampler")
+        require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigmaSamplerSpec:
+    """Samplers of the probability-flow ODE over sigma: Heun (Karras et al. 2022), DPM-Solver++(2M) (Lu et al. 2022)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["heun", "dpmpp_2m"]
+    steps: int
+    sigma_min: float
+    sigma_max: float
+    rho: float
+    """Curvature of the grid of noise levels; 7 in Karras et al. 2022, equation 5."""
+    guidance: float
+    """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps <= 1000, "steps", "a number from 1 to 1000")
+        require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
+        require(self.sigma_max <= 1000.0, "sigma_max", "at most 1000")
+        require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
+        require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+
+
+NetworkSpec = CourseUNetSpec | EdmUNetSpec
+ProcessSpec = DdpmSpec | EdmSpec
+SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec

@@ -1,0 +1,1 @@
+"""Steps of work: plain functions that read files, call ``models/`` and write files atomically."""
