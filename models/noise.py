@@ -1,0 +1,28 @@
+"""Noise that belongs to an image: the same seed gives the same picture, whatever else is in the batch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class ImageNoise:
+    """One stream of standard normal noise per image.
+
+    Args:
+        seeds: one seed per image, each in [0, 2^63).
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw(self, shape: Sequence[int] = (1, 28, 28)) -> Tensor:
+        """The next noise of every image.
+
+        Args:
+            shape: shape of one image.
+
+        Returns:
+            float32 on the CPU, shape (B, ...); row i depends on seed i and on the earlier draws alone.
+        """
+        return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in self._generators])

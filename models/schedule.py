@@ -1,0 +1,118 @@
+"""How fast a DDPM destroys its images, in float64, and the audit of how much survives at the last step.
+
+Shapes: T steps. Step ``t`` counts from 0, and an image at t = 0 has already been noised once.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """Coefficients of the discrete forward process (Ho et al. 2020), all derived from ``beta``.
+
+    Attributes:
+        beta: variance of the noise that each step adds, float64, shape (T,), each in (0, 1).
+        timestep: what the network is told at each step, int64, shape (T,); 0..T-1 unless respaced.
+    """
+
+    beta: Tensor
+    timestep: Tensor
+
+    @property
+    def steps(self) -> int:
+        """T, the number of steps."""
+        return len(self.beta)
+
+    @cached_property
+    def alpha(self) -> Tensor:
+        """alpha_t = 1 - beta_t, shape (T,)."""
+        return 1.0 - self.beta
+
+    @cached_property
+    def abar(self) -> Tensor:
+        """abar_t = alpha_0 * ... * alpha_t, the share of the signal's variance left, shape (T,)."""
+        return torch.cumprod(self.alpha, dim=0)
+
+    @cached_property
+    def abar_previous(self) -> Tensor:
+        """abar_(t-1), which is 1 before the first step, shape (T,)."""
+        return torch.cat([torch.ones(1, dtype=torch.float64), self.abar[:-1]])
+
+    @cached_property
+    def sqrt_abar(self) -> Tensor:
+        """Amplitude of the signal at each step, shape (T,)."""
+        return self.abar.sqrt()
+
+    @cached_property
+    def sqrt_one_minus_abar(self) -> Tensor:
+        """Standard deviation of the noise at each step, shape (T,)."""
+        return (1.0 - self.abar).sqrt()
+
+    @cached_property
+    def posterior_variance(self) -> Tensor:
+        """Variance of x_(t-1) given x_t and x_0 (Ho et al. 2020, equation 7), shape (T,); 0 at t = 0."""
+        return (1.0 - self.abar_previous) / (1.0 - self.abar) * self.beta
+
+    def respaced(self, count: int) -> "NoiseSchedule":
+        """The schedule that visits ``count`` of the steps, evenly spaced and always including the last.
+
+        The spacing is "trailing" (Lin et al. 2024, table 2), so that sampling starts where the noise is strongest;
+        the betas are those between the kept steps (Nichol and Dhariwal 2021, section 4).
+
+        Args:
+            count: number of steps kept, from 1 to T.
+
+        Raises:
+            ValueError: ``count`` is outside that range.
+        """
+        if not 1 <= count <= self.steps:
+            raise ValueError(f"cannot keep {count} of {self.steps} steps")
+        kept = torch.tensor([round(self.steps * k / count) - 1 for k in range(1, count + 1)])
+        abar = self.abar[kept]
+        previous = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+        return NoiseSchedule(1.0 - abar / previous, self.timestep[kept])
+
+
+def linear_schedule(steps: int, start: float, end: float) -> NoiseSchedule:
+    """Betas that rise linearly (Ho et al. 2020, section 4).
+
+    Args:
+        steps: T, at least 1.
+        start: beta at t = 0, in (0, 1).
+        end: beta at t = T - 1, in (0, 1).
+    """
+    return NoiseSchedule(torch.linspace(start, end, steps, dtype=torch.float64), torch.arange(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalAudit:
+    """What is left of an image at the last step, where sampling assumes that nothing is (Lin et al. 2024)."""
+
+    abar: float
+    """Share of the signal's variance left, abar_T."""
+    amplitude: float
+    """Share of the signal's amplitude left, sqrt(abar_T)."""
+    snr: float
+    """Terminal signal-to-noise ratio, abar_T / (1 - abar_T)."""
+    log_snr: float
+    """Natural logarithm of the ratio."""
+    mean_shift: float
+    """Mean of a noised training image at the last step; sampling starts from a mean of 0 instead."""
+
+
+def audit(schedule: NoiseSchedule, pixel_mean: float) -> TerminalAudit:
+    """Measure how far the last noise level is from the pure noise that sampling starts from.
+
+    Args:
+        schedule: the noise schedule of a trained model.
+        pixel_mean: mean of the encoded training pixels, in [-1, 1].
+    """
+    abar = schedule.abar[-1].item()
+    amplitude = math.sqrt(abar)
+    snr = abar / (1.0 - abar)
+    return TerminalAudit(abar, amplitude, snr, math.log(snr), amplitude * pixel_mean)

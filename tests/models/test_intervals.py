@@ -1,0 +1,70 @@
+"""Bootstrap intervals: exact quantiles, width and coverage against the closed form."""
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from models.intervals import Interval, bootstrap, bootstrap_mean, percentile_interval
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def test_percentiles_are_exact() -> None:
+    interval = percentile_interval(0.5, torch.linspace(0.0, 1.0, 1001, dtype=torch.float64), confidence=0.9)
+    assert interval.value == 0.5
+    assert (interval.low, interval.high) == (pytest.approx(0.05), pytest.approx(0.95))
+
+
+def test_interval_as_json() -> None:
+    assert Interval(0.5, 0.4, 0.7).to_json() == {"value": 0.5, "low": 0.4, "high": 0.7}
+
+
+def test_mean_interval_has_the_width_of_the_normal_one() -> None:
+    """2 z s / sqrt(n) with s the standard deviation of the sample, and the sample's own mean inside."""
+    values = 3.0 + 2.0 * normal(400)
+    interval = bootstrap_mean(values, 0.95, 4000, generator(1))
+    expected = 2 * stats.norm.ppf(0.975) * values.std(correction=0).item() / 400**0.5
+    assert interval.value == pytest.approx(values.mean().item(), rel=1e-12)
+    assert interval.high - interval.low == pytest.approx(expected, rel=0.05)
+    assert interval.low < interval.value < interval.high
+
+
+def test_coverage_of_a_normal_mean() -> None:
+    """For n normal values the interval is mean +- z s, so it covers with P(|T| < z sqrt((n - 1) / n)), T of Student."""
+    n, trials = 20, 300
+    data = 1.0 + normal(trials, n)
+    source = generator(2)
+    intervals = [bootstrap_mean(row, 0.9, 200, source) for row in data]
+    covered = sum(interval.low <= 1.0 <= interval.high for interval in intervals) / trials
+    bound = stats.norm.ppf(0.95) * ((n - 1) / n) ** 0.5
+    expected = 2 * stats.t.cdf(bound, df=n - 1) - 1
+    assert covered == pytest.approx(expected, abs=3 * (expected * (1 - expected) / trials) ** 0.5)
+
+
+def test_more_confidence_is_a_wider_interval() -> None:
+    values = normal(100)
+    wide, narrow = (bootstrap_mean(values, confidence, 500, generator()) for confidence in (0.99, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_rows_are_resampled_whole() -> None:
+    """Two columns that always add to zero still do in every resample."""
+    values = normal(50, 1) * torch.tensor([1.0, -1.0], dtype=torch.float64)
+    interval = bootstrap(values, lambda rows: rows.sum(dim=1).abs().max().item(), 0.95, 100, generator())
+    assert (interval.value, interval.low, interval.high) == (0.0, 0.0, 0.0)
+
+
+def test_constant_values_have_no_width() -> None:
+    interval = bootstrap_mean(torch.full((30,), 0.25), 0.95, 100, generator())
+    assert (interval.low, interval.high) == (0.25, 0.25)
+
+
+def test_intervals_repeat_with_their_generator() -> None:
+    assert bootstrap_mean(normal(50), 0.95, 100, generator(4)) == bootstrap_mean(normal(50), 0.95, 100, generator(4))

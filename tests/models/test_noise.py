@@ -1,0 +1,46 @@
+"""Noise per image: a function of the seed and of nothing else."""
+
+import pytest
+import torch
+
+from models.noise import ImageNoise
+
+
+def test_noise_does_not_depend_on_the_rest_of_the_batch() -> None:
+    together, alone = ImageNoise([3, 1, 4, 1]), ImageNoise([4])
+    for _ in range(3):
+        batch, single = together.draw(), alone.draw()
+        assert torch.equal(batch[2], single[0])
+        assert torch.equal(batch[1], batch[3])  # the same seed twice
+
+
+def test_seeds_and_draws_give_different_noise() -> None:
+    noise = ImageNoise([1, 2])
+    first, second = noise.draw(), noise.draw()
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first, second)
+
+
+def test_noise_is_standard_normal() -> None:
+    noise = ImageNoise(range(500)).draw()
+    assert noise.shape == (500, 1, 28, 28)
+    assert noise.dtype == torch.float32
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.01)
+    assert noise.var().item() == pytest.approx(1.0, abs=0.01)
+    assert noise.pow(4).mean().item() == pytest.approx(3.0, abs=0.05)
+
+
+def test_neighbouring_seeds_are_uncorrelated() -> None:
+    flat = ImageNoise(range(200)).draw().flatten(1)
+    correlation = torch.corrcoef(flat) - torch.eye(200)
+    assert correlation.abs().max().item() < 6 / 784**0.5
+
+
+def test_any_shape_and_63_bit_seeds() -> None:
+    assert ImageNoise([2**63 - 1, 0]).draw((2, 3)).shape == (2, 2, 3)
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    ImageNoise([7]).draw()
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,106 @@
+"""Whole sampling runs against the schedulers of diffusers, from the same start and with the same noise."""
+
+import pytest
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from models.ddpm import Ddpm
+from models.edm import Edm
+from models.noise import ImageNoise
+from models.schedule import linear_schedule
+from models.sigma_samplers import heun, sigma_grid
+from models.spec import DdpmSpec, DiscreteSamplerSpec, EdmSpec, SigmaSamplerSpec
+
+SEEDS, LABELS = [3, 14], torch.tensor([0, 0])
+STEPS, START, END = 100, 0.0001, 0.02
+
+
+class Bend(nn.Module):
+    """A smooth prediction that depends on the image and the level."""
+
+    def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        return 0.8 * x.tanh() + 0.1 * torch.sin(level).view(-1, 1, 1, 1)
+
+
+NETWORK = Bend()
+
+
+def ask(x: Tensor, level: Tensor) -> Tensor:
+    """The fake network as diffusers' loop calls it, with one level for all images."""
+    return NETWORK(x, level.to(x).expand(len(x)), LABELS, torch.ones(len(x)))
+
+
+def ours(kind: str, steps: int, eta: float) -> Tensor:
+    sampler = DiscreteSamplerSpec(kind="ddpm" if kind == "ddpm" else "ddim", steps=steps, eta=eta, guidance=1.0)
+    process = Ddpm(NETWORK, DdpmSpec(kind="ddpm", steps=STEPS, beta_start=START, beta_end=END))
+    return list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
+
+
+def exact_abar() -> Tensor:
+    """For diffusers, whose own float32 loses three digits of 1 - abar at the first steps."""
+    return torch.cumprod(1.0 - torch.linspace(START, END, STEPS, dtype=torch.float64), dim=0)
+
+
+def test_ddpm_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = ImageNoise(SEEDS)
+    monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: noise.draw())
+    theirs = DDPMScheduler(num_train_timesteps=STEPS, variance_type="fixed_small", clip_sample=False)
+    theirs.alphas_cumprod = exact_abar()
+    theirs.set_timesteps(STEPS)
+    x = noise.draw()
+    for t in theirs.timesteps:
+        x = theirs.step(ask(x, t), t, x).prev_sample
+    assert_close(ours("ddpm", STEPS, 1.0), x.float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [10, 20, 100])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_run(steps: int, eta: float) -> None:
+    theirs = DDIMScheduler(num_train_timesteps=STEPS, clip_sample=False, timestep_spacing="trailing")
+    theirs.alphas_cumprod = exact_abar()
+    theirs.set_timesteps(steps)
+    spaced = linear_schedule(STEPS, START, END).respaced(steps)
+    assert spaced.timestep.flip(0).tolist() == theirs.timesteps.tolist()
+    noise = ImageNoise(SEEDS)
+    x = noise.draw()
+    for t in theirs.timesteps:
+        z = noise.draw() if t != theirs.timesteps[-1] else torch.zeros_like(x)
+        x = theirs.step(ask(x, t), t, x, eta=eta, variance_noise=z).prev_sample
+    assert_close(ours("ddim", steps, eta), x.float(), rtol=1e-5, atol=1e-5)
+
+
+def test_ddim_with_all_the_noise_is_ddpm() -> None:
+    """Song et al. 2021, section 4.1: eta = 1 over all steps."""
+    assert_close(ours("ddim", STEPS, 1.0), ours("ddpm", STEPS, 1.0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [2, 8, 18])
+def test_dpmpp_2m_run_with_preconditioning(steps: int) -> None:
+    theirs = EDMDPMSolverMultistepScheduler(sigma_min=0.01, sigma_max=40.0, sigma_data=0.5, rho=7.0)
+    theirs.set_timesteps(steps)
+    x = 40.0 * ImageNoise(SEEDS).draw()
+    for t in theirs.timesteps:
+        x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
+    process = Edm(NETWORK, EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2))
+    sampler = SigmaSamplerSpec(kind="dpmpp_2m", steps=steps, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0)
+    result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
+    assert_close(result, x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, with numpy 2
+def test_heun_run() -> None:
+    theirs = HeunDiscreteScheduler(prediction_type="sample", use_karras_sigmas=True)
+    theirs.set_timesteps(12)
+    visited = theirs.sigmas.unique(sorted=True).flip(0)
+    sigmas = sigma_grid(12, visited[-2].item(), visited[0].item(), 7.0)
+    assert_close(sigmas.float(), visited, rtol=1e-5, atol=0.0)
+    start = visited[0] * ImageNoise(SEEDS).draw()
+    x = start
+    for sigma, t in zip(theirs.sigmas, theirs.timesteps, strict=False):
+        x = theirs.step(ask(x, sigma), t, x).prev_sample
+    assert_close(list(heun(ask, sigmas, start))[-1].x, x, rtol=1e-5, atol=1e-5)

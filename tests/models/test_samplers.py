@@ -1,0 +1,162 @@
+"""What every sampler promises: the order of its states, where it starts, what it costs, and whom it listens to."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.ddpm import Ddpm
+from models.diffusion import Diffusion, SampleStep
+from models.edm import Edm
+from models.noise import ImageNoise
+from models.samplers import evaluations
+from models.spec import DdpmSpec, DiscreteSamplerSpec, EdmSpec, SamplerSpec, SigmaSamplerSpec
+
+DDPM = DdpmSpec(kind="ddpm", steps=12, beta_start=0.01, beta_end=0.4)
+EDM = EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2)
+
+
+class ClassShift(nn.Module):
+    """Elementwise, so that no image can see another: the label, if shown, moves the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = 0
+
+    def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        self.images += len(x)
+        shift = 0.1 * keep * labels + 0.01 * level
+        return 0.5 * x.tanh() + shift.view(-1, 1, 1, 1)
+
+
+def discrete(kind: str, guidance: float = 1.0) -> DiscreteSamplerSpec:
+    if kind == "ddpm":
+        return DiscreteSamplerSpec(kind="ddpm", steps=12, eta=1.0, guidance=guidance)
+    return DiscreteSamplerSpec(kind="ddim", steps=5, eta=0.5, guidance=guidance)
+
+
+def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
+    return SigmaSamplerSpec(
+        kind="heun" if kind == "heun" else "dpmpp_2m",
+        steps=6,
+        sigma_min=0.01,
+        sigma_max=20.0,
+        rho=7.0,
+        guidance=guidance,
+    )
+
+
+def setting(kind: str, guidance: float = 1.0) -> tuple[Diffusion, SamplerSpec]:
+    if kind in ("ddpm", "ddim"):
+        return Ddpm(ClassShift(), DDPM), discrete(kind, guidance)
+    return Edm(ClassShift(), EDM), continuous(kind, guidance)
+
+
+def path(kind: str, seeds: list[int], labels: list[int], guidance: float = 1.0) -> list[SampleStep]:
+    process, sampler = setting(kind, guidance)
+    steps: Iterator[SampleStep] = process.sample(sampler, ImageNoise(seeds), torch.tensor(labels))
+    return list(steps)
+
+
+ALL = ["ddpm", "ddim", "heun", "dpmpp_2m"]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_states_are_counted_from_noise_to_picture(kind: str) -> None:
+    steps = path(kind, [1, 2], [0, 3])
+    total = steps[0].total
+    assert total == setting(kind)[1].steps
+    assert [step.index for step in steps] == list(range(total + 1))
+    levels = [step.level for step in steps]
+    assert levels == sorted(levels, reverse=True)
+    assert len(set(levels)) == len(levels)
+    assert all(step.x.shape == step.x0.shape == (2, 1, 28, 28) for step in steps)
+    assert torch.equal(steps[-1].x, steps[-1].x0)
+
+
+@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+def test_sigma_samplers_run_from_sigma_max_to_exactly_zero(kind: str) -> None:
+    steps = path(kind, [1, 2], [0, 3])
+    assert steps[0].level == pytest.approx(20.0)
+    assert steps[-2].level == pytest.approx(0.01)
+    assert steps[-1].level == 0.0
+    assert torch.equal(steps[0].x, 20.0 * ImageNoise([1, 2]).draw())
+
+
+@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+def test_the_last_step_leaves_no_noise(kind: str) -> None:
+    """The picture is the last denoised image, not that image with a rest of noise."""
+    steps = path(kind, [1, 2], [0, 3])
+    torch.testing.assert_close(steps[-1].x, steps[-2].x0)
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "ddim"])
+def test_discrete_samplers_run_from_the_last_step_to_finished(kind: str) -> None:
+    steps = path(kind, [1, 2], [0, 3])
+    assert steps[0].level == 11.0
+    assert steps[-1].level == -1.0
+    assert torch.equal(steps[0].x, ImageNoise([1, 2]).draw())
+    torch.testing.assert_close(steps[-1].x, steps[-2].x0)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_an_image_depends_on_its_own_seed_and_label_alone(kind: str) -> None:
+    together = path(kind, [11, 5, 8], [2, 7, 1], guidance=1.5)[-1].x
+    alone = path(kind, [5], [7], guidance=1.5)[-1].x
+    assert torch.equal(together[1:2], alone)
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_same_seeds_give_the_same_images(kind: str) -> None:
+    assert torch.equal(path(kind, [4, 9], [0, 1])[-1].x, path(kind, [4, 9], [0, 1])[-1].x)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_without_guidance_the_label_has_no_effect(kind: str) -> None:
+    assert torch.equal(path(kind, [4], [0], guidance=0.0)[-1].x, path(kind, [4], [9], guidance=0.0)[-1].x)
+    assert not torch.equal(path(kind, [4], [0], guidance=1.0)[-1].x, path(kind, [4], [9], guidance=1.0)[-1].x)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 1.5])
+@pytest.mark.parametrize("kind", ALL)
+def test_the_cost_is_what_evaluations_says(kind: str, guidance: float) -> None:
+    process, sampler = setting(kind, guidance)
+    list(process.sample(sampler, ImageNoise([1, 2, 3]), torch.tensor([0, 1, 2])))
+    assert isinstance(process.network, ClassShift)
+    assert process.network.images == 3 * evaluations(sampler)
+
+
+@pytest.mark.parametrize(("kind", "looks"), [("ddpm", 12), ("ddim", 5), ("heun", 11), ("dpmpp_2m", 6)])
+def test_evaluations_per_image(kind: str, looks: int) -> None:
+    assert evaluations(setting(kind)[1]) == looks
+    assert evaluations(setting(kind, 0.0)[1]) == looks
+    assert evaluations(setting(kind, 2.0)[1]) == 2 * looks
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_sampling_records_no_gradients(kind: str) -> None:
+    class Scaled(ClassShift):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+            return self.scale * super().forward(x, level, labels, keep)
+
+    process, sampler = setting(kind)
+    process.network = Scaled()
+    steps = process.sample(sampler, ImageNoise([1]), torch.tensor([0]))
+    assert torch.is_grad_enabled()
+    assert not any(step.x.requires_grad or step.x0.requires_grad for step in steps)
+
+
+@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+def test_one_step_is_one_look(kind: str) -> None:
+    sampler = SigmaSamplerSpec(
+        kind="heun" if kind == "heun" else "dpmpp_2m", steps=1, sigma_min=0.01, sigma_max=20.0, rho=7.0, guidance=1.0
+    )
+    steps = list(Edm(ClassShift(), EDM).sample(sampler, ImageNoise([1]), torch.tensor([0])))
+    torch.testing.assert_close(steps[1].x, steps[0].x0)
+    assert evaluations(sampler) == 1
