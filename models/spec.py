@@ -132,12 +132,14 @@ class TrainingSpec:
     """Share of the images whose label is hidden, for classifier-free guidance."""
     log_every: int
     validate_every: int
+    validation_images: int
+    """Held-out images behind each validation loss, always the same ones with the same noise."""
     checkpoint_every: int
     snapshots: int
     """Number of sample grids and kept checkpoints, spread evenly over the run; the last is the result."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch", "log_every", "validate_every", "checkpoint_every", "snapshots"):
+        for key in ("steps", "batch", "log_every", "validate_every", "validation_images", "checkpoint_every", "snapshots"):
             require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
         require(self.snapshots <= self.steps, "snapshots", "at most the number of steps")
         require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")

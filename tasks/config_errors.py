@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from tasks.errors import ConfigError
 
 EXPECTED = {
-    "missing": "this key",
+    "missing": "a value here",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -36,13 +36,16 @@ def first_problem(error: ValidationError, content: dict[str, Any], name: str) ->
     """
     details = error.errors(include_url=False)
     problem = next((item for item in details if item["type"] == "unexpected_keyword_argument"), details[0])
-    keys = _path_in(content, problem["loc"])
+    absent = problem["type"] in ("missing", "unexpected_keyword_argument")
+    keys = _path_in(content, problem["loc"], absent)
     if problem["type"] == "unexpected_keyword_argument":
         return unknown_key(dotted(keys), _known_keys(details, content, keys), name)
     suffix, expected = _expectation(problem)
     if suffix:
         keys = (*keys, *suffix.split("."))
-    what = "is missing" if problem["type"] == "missing" else f"got {_shown(_value_at(content, keys))}"
+    value = _value_at(content, keys)
+    missing_key = problem["type"] == "missing" and not isinstance(value, list)
+    what = "is missing" if missing_key else f"got {_shown(value)}"
     return ConfigError(f"{name}: {dotted(keys)}", what, expected, "correct the value")
 
 
@@ -65,6 +68,8 @@ def _expectation(problem: ErrorDetails) -> tuple[str, str]:
     if problem["type"] == "value_error":
         key, _, expected = str(problem["ctx"]["error"]).partition("|")
         return key, expected
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], int):
+        return "", "more entries"
     context = problem.get("ctx", {})
     if problem["type"] in ("literal_error", "union_tag_invalid"):
         allowed = context.get("expected") or context.get("expected_tags")
@@ -72,16 +77,22 @@ def _expectation(problem: ErrorDetails) -> tuple[str, str]:
     return "", EXPECTED.get(problem["type"], problem["msg"].removeprefix("Input should be ").lower())
 
 
-def _path_in(content: dict[str, Any], location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Drop the parts of a validator's location, such as the tag of a union, that are no keys of the file."""
+def _path_in(content: dict[str, Any], location: tuple[str | int, ...], absent: bool) -> tuple[str | int, ...]:
+    """The parts of a validator's location that are keys of the file, not tags of a union.
+
+    Args:
+        content: the mapping that was validated.
+        location: the validator's path to the failure.
+        absent: whether the last part names a key that is missing or unknown, and so may not be found.
+    """
     keys: list[str | int] = []
     here: Any = content
     for index, part in enumerate(location):
-        known = (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int))
-        is_last = index == len(location) - 1
-        if known:
+        in_list = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if in_list or (isinstance(here, dict) and part in here):
             here = here[part]
-        if known or (is_last and part != "[key]"):
+            keys.append(part)
+        elif absent and index == len(location) - 1 and isinstance(here, dict):
             keys.append(part)
     return tuple(keys)
 

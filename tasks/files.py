@@ -8,11 +8,14 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -159,9 +162,9 @@ def read_arrays(path: Path) -> Arrays:
         IntegrityError: it is damaged.
     """
     try:
-        with np.load(require_file(path), allow_pickle=False) as archive:
+        with require_file(path).open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, RuntimeError, BadZipFile, struct.error, zlib.error) as error:
         remedy = "rerun the stage that writes it"
         raise IntegrityError(str(path), "is damaged", "an npz archive of plain arrays", remedy) from error
 

@@ -1,0 +1,165 @@
+"""The flagship's U-Net: 2x2 pixel blocks at 14x14 and 7x7, noise level and class in every block."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.embeddings import NUM_CLASSES, octave_frequencies, one_hot, sinusoidal
+from models.layers import SeededDropout, conv3x3, group_norm, zeroed
+from models.spec import EdmUNetSpec
+
+GROUP_SIZE = 8
+LEVEL_FEATURES = 32
+
+
+class JointEmbedding(nn.Module):
+    """Noise level and class in one vector: both enter linearly, one hidden layer mixes them.
+
+    Args:
+        width: length of the vector.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", octave_frequencies(LEVEL_FEATURES), persistent=False)
+        self.level = nn.Linear(LEVEL_FEATURES, width)
+        self.label = nn.Linear(NUM_CLASSES, width, bias=False)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        """Embed levels, labels and masks, each of shape (B,), as vectors of shape (B, width)."""
+        label: Tensor = self.label(one_hot(labels)) * keep[:, None]
+        hidden: Tensor = self.level(sinusoidal(level, self.frequencies)) + label
+        mixed: Tensor = self.mix(F.silu(hidden))
+        return F.silu(mixed)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions; the embedding scales and shifts the maps between them (Dhariwal and Nichol 2021).
+
+    The last convolution starts at zero, so a new block is the identity.
+
+    Args:
+        channels: feature maps, in and out.
+        embedding: length of the joint embedding.
+        dropout: share of the activations dropped before the last convolution.
+    """
+
+    def __init__(self, channels: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = group_norm(channels, GROUP_SIZE)
+        self.conv1 = conv3x3(channels, channels)
+        self.modulate = nn.Linear(embedding, 2 * channels)
+        self.norm2 = group_norm(channels, GROUP_SIZE, affine=False)
+        self.dropout = SeededDropout(dropout)
+        self.conv2 = zeroed(conv3x3(channels, channels))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape, under embeddings of shape (B, embedding)."""
+        scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
+        hidden: Tensor = self.conv1(F.silu(self.norm1(x)))
+        hidden = self.norm2(hidden) * (1.0 + scale) + shift
+        residual: Tensor = self.conv2(self.dropout(F.silu(hidden)))
+        return x + residual
+
+
+class SelfAttention(nn.Module):
+    """Every pixel looks at every other (Vaswani et al. 2017); the output projection starts at zero.
+
+    Args:
+        channels: feature maps.
+        heads: a divisor of ``channels``.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = group_norm(channels, GROUP_SIZE)
+        self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
+        self.out = zeroed(nn.Conv2d(channels, channels, kernel_size=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        qkv: Tensor = self.qkv(self.norm(x))
+        # With channels last, pixels are already rows: these views copy nothing.
+        rows = qkv.permute(0, 2, 3, 1).reshape(len(x), -1, 3, self.heads, x.shape[1] // self.heads)
+        query, key, value = rows.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        maps = mixed.transpose(1, 2).reshape(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+        residual: Tensor = self.out(maps)
+        return x + residual
+
+
+class Encoder(nn.ModuleList):
+    """Residual blocks at one size; the output of each is a skip."""
+
+    def __init__(self, channels: int, spec: EdmUNetSpec) -> None:
+        super().__init__(ResidualBlock(channels, spec.embedding, spec.dropout) for _ in range(spec.blocks))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+        """Map (B, C, H, W) to one tensor of that shape per block."""
+        outputs: list[Tensor] = []
+        for block in self:
+            x = block(x, embedding)
+            outputs.append(x)
+        return outputs
+
+
+class Decoder(nn.Module):
+    """Residual blocks at one size, each after a concatenated skip that a 1x1 convolution brings back to C channels."""
+
+    def __init__(self, channels: int, spec: EdmUNetSpec) -> None:
+        super().__init__()
+        self.merges = nn.ModuleList(nn.Conv2d(2 * channels, channels, kernel_size=1) for _ in range(spec.blocks))
+        self.blocks = Encoder(channels, spec)
+
+    def forward(self, x: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        """Map (B, C, H, W) and one skip of that shape per block, innermost last, to (B, C, H, W)."""
+        for merge, block, skip in zip(self.merges, self.blocks, reversed(skips), strict=True):
+            x = block(merge(torch.cat([x, skip], dim=1)), embedding)
+        return x
+
+
+class EdmUNet(nn.Module):
+    """The raw network F of Karras et al. 2022, equation 7: it sees c_in * x and c_noise, and starts by answering zero.
+
+    Args:
+        spec: channels at 14x14 and 7x7, blocks per level each way, heads, width of the embedding, dropout.
+    """
+
+    def __init__(self, spec: EdmUNetSpec) -> None:
+        super().__init__()
+        wide, deep = spec.channels
+        self.embedding = JointEmbedding(spec.embedding)
+        self.stem = conv3x3(4, wide)
+        self.encoder14 = Encoder(wide, spec)
+        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * wide, deep, kernel_size=1))
+        self.encoder7 = Encoder(deep, spec)
+        self.attention = SelfAttention(deep, spec.heads)
+        self.decoder7 = Decoder(deep, spec)
+        self.up = nn.Sequential(nn.Conv2d(deep, 4 * wide, kernel_size=1), nn.PixelShuffle(2))
+        self.decoder14 = Decoder(wide, spec)
+        self.head = nn.Sequential(group_norm(wide, GROUP_SIZE), nn.SiLU(), zeroed(conv3x3(wide, 4)))
+
+    def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        """Answer for scaled noisy images.
+
+        Args:
+            x: images of about unit variance, shape (B, 1, 28, 28).
+            level: noise level c_noise = ln(sigma) / 4 of each image, shape (B,).
+            labels: int64 in 0..9, shape (B,).
+            keep: 1 where the network may see the label, 0 where it is hidden, shape (B,).
+
+        Returns:
+            Shape (B, 1, 28, 28); zero before training.
+        """
+        embedding: Tensor = self.embedding(level, labels, keep)
+        blocks = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        at14: list[Tensor] = self.encoder14(self.stem(blocks), embedding)
+        at7: list[Tensor] = self.encoder7(self.down(at14[-1]), embedding)
+        deep: Tensor = self.decoder7(self.attention(at7[-1]), at7, embedding)
+        wide: Tensor = self.decoder14(self.up(deep), at14, embedding)
+        answer: Tensor = self.head(wide)
+        return F.pixel_shuffle(answer, 2).contiguous()

@@ -1,0 +1,71 @@
+"""Building blocks that several networks share."""
+
+import torch
+from torch import Tensor, nn
+
+
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size of the maps."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def group_norm(channels: int, group_size: int, affine: bool = True) -> nn.GroupNorm:
+    """Group normalisation (Wu and He 2018) with ``group_size`` channels to a group.
+
+    Args:
+        channels: number of feature maps, a multiple of ``group_size``.
+        group_size: channels that share mean and variance.
+        affine: whether a gain and a bias per channel follow.
+    """
+    return nn.GroupNorm(channels // group_size, channels, affine=affine)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution with weights and bias zero, so that the branch it ends starts as nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class SeededDropout(nn.Module):
+    """Dropout that draws from a generator of its own, because the global one would break bit-equal resumption.
+
+    In evaluation mode, or with probability 0, it is the identity. See :func:`reseed_dropout`.
+
+    Args:
+        probability: share of the activations set to zero, from 0 up to, not including, 1.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+        self.seed = 0
+        self._generator: torch.Generator | None = None
+
+    def reseed(self, seed: int) -> None:
+        """Start a new stream of masks."""
+        self.seed = seed
+        self._generator = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero activations at random and scale the others by 1 / (1 - probability)."""
+        if not self.training or self.probability == 0.0:
+            return x
+        if self._generator is None:
+            self._generator = torch.Generator(x.device).manual_seed(self.seed)
+        kept = 1.0 - self.probability
+        mask = torch.empty_like(x).bernoulli_(kept, generator=self._generator)
+        return x * mask.div_(kept)
+
+
+def reseed_dropout(module: nn.Module, seed: int) -> None:
+    """Give every dropout inside a network its own stream, so that a training step repeats from its seed.
+
+    Args:
+        module: the network; without dropout nothing happens.
+        seed: the step's seed, 0 to 2^63 - 1.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, SeededDropout)]
+    for index, layer in enumerate(layers):
+        layer.reseed((seed + index) % 2**63)

@@ -1,0 +1,123 @@
+"""Muon: momentum whose matrices are made orthogonal before each step (Jordan et al. 2024)."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+QUINTIC = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+MOMENTUM = 0.95
+SMALLEST_NORM = 1e-7
+NOT_HIDDEN = frozenset({"stem", "head", "embedding", "time_embedding", "class_embedding"})
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Push every singular value towards 1 and keep the singular vectors.
+
+    After division by the Frobenius norm, five Newton-Schulz steps X <- P X with P = a I + b G + c G^2 and G = X X^T.
+    The coefficients favour speed over accuracy: singular values that are not tiny end between about 0.7 and 1.2.
+
+    Args:
+        matrices: a batch, shape (N, rows, columns).
+
+    Returns:
+        Same shape.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    wide = matrices.mT if tall else matrices
+    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST_NORM)
+    result: Tensor = _quintic_product(wide @ wide.mT) @ wide
+    return result.mT if tall else result
+
+
+def _quintic_product(gram: Tensor) -> Tensor:
+    # All steps multiply X from the left by polynomials of the first G, so they can be collected in one small square
+    # matrix: for a kernel of 112 x 1008 this takes 2.5 times fewer multiplications than changing X itself.
+    a, b, c = QUINTIC
+    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    product = identity.expand_as(gram)
+    for step in range(NEWTON_SCHULZ_STEPS):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * identity
+        product = polynomial @ product
+        if step + 1 < NEWTON_SCHULZ_STEPS:
+            gram = polynomial @ gram @ polynomial
+    return product
+
+
+class Muon(torch.optim.Optimizer):
+    """Steepest descent under the spectral norm, with Nesterov momentum, for hidden weight matrices.
+
+    A kernel counts as the matrix of its first dimension against all others: (outputs, inputs * height * width), for a
+    transposed convolution (inputs, outputs * height * width). Matrices of equal shape are orthogonalised together. The
+    step of an r x c matrix is scaled by sqrt(max(1, r / c)).
+
+    Args:
+        params: parameters of two or more dimensions, or groups of them; see :func:`split_parameters`.
+        lr: length of a step, in the spectral norm.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Move every matrix that has a gradient.
+
+        Args:
+            closure: evaluates the model again, as in every torch optimiser.
+
+        Returns:
+            The closure's loss, or nothing.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for alike in self._by_shape(group):
+                self._move(alike, group["lr"])
+        return loss
+
+    def _by_shape(self, group: dict[str, Any]) -> list[list[nn.Parameter]]:
+        shapes: dict[tuple[int, int], list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                shapes.setdefault((len(parameter), parameter[0].numel()), []).append(parameter)
+        return list(shapes.values())
+
+    def _move(self, alike: list[nn.Parameter], lr: float) -> None:
+        directions = [self._direction(parameter).flatten(1) for parameter in alike]
+        updates = orthogonalise(torch.stack(directions))
+        scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+        for parameter, update in zip(alike, updates, strict=True):
+            parameter.add_(update.view(parameter.shape), alpha=-lr * scale)
+
+    def _direction(self, parameter: nn.Parameter) -> Tensor:
+        state = self.state[parameter]
+        gradient = parameter.grad
+        assert gradient is not None
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        mean: Tensor = state["momentum"].lerp_(gradient, 1.0 - MOMENTUM)
+        return gradient.lerp(mean, MOMENTUM)
+
+
+def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Hidden weight matrices, which suit Muon, and everything else.
+
+    Vectors, and whatever lies in a module named as a first or last layer or as an embedding, are not hidden matrices.
+
+    Args:
+        model: a network, or a module that holds one.
+
+    Returns:
+        Matrices and others, each in the model's order; together every parameter once.
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        hidden = parameter.ndim >= 2 and NOT_HIDDEN.isdisjoint(name.split("."))
+        (matrices if hidden else others).append(parameter)
+    return matrices, others

@@ -1,0 +1,153 @@
+"""The training loop as a generator: it yields what each step did and knows nothing of files, bars or clocks."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models.diffusion import Diffusion, Draw
+from models.layers import reseed_dropout
+from models.muon import Muon, split_parameters
+from models.spec import TrainingSpec
+
+ADAM_BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything random about one step, drawn by the caller.
+
+    Attributes:
+        x0: encoded images, shape (B, 1, 28, 28).
+        labels: class indices, shape (B,).
+        keep: 1 where the label is shown and 0 where it is hidden, shape (B,).
+        draw: noise levels and noise.
+        seed: what the network itself draws, such as dropout, follows from this; 0 to 2^63 - 1.
+    """
+
+    x0: Tensor
+    labels: Tensor
+    keep: Tensor
+    draw: Draw
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one optimiser step did.
+
+    Attributes:
+        step: number of steps done, this one included.
+        loss: mean training loss of the batch, before the update.
+        grad_norm: global gradient norm before clipping.
+        lr: Adam's learning rate in this step.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss or its gradient is not finite; the weights are those before the step.
+
+    Args:
+        step: the step that was not taken.
+        name: what was not finite, with its value.
+    """
+
+    def __init__(self, step: int, name: str) -> None:
+        super().__init__(f"step {step}: {name}")
+        self.step = step
+
+
+def lr_factor(step: int, spec: TrainingSpec) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, then constant or linear to 0 at the end.
+
+    Args:
+        step: steps done before this one, 0 <= step < ``spec.steps``.
+        spec: warm-up length, decay and number of steps.
+    """
+    if step < spec.warmup_steps:
+        return (step + 1) / (spec.warmup_steps + 1)
+    if spec.decay == "constant":
+        return 1.0
+    return (spec.steps - step) / (spec.steps - spec.warmup_steps)
+
+
+def build_optimizers(diffusion: Diffusion, spec: TrainingSpec) -> list[Optimizer]:
+    """Adam for every parameter, or Muon for the hidden matrices and Adam for the rest.
+
+    Each parameter group remembers its peak learning rate as ``peak_lr``.
+    """
+    matrices, others = split_parameters(diffusion)
+    if spec.optimizer == "adam":
+        optimizers: list[Optimizer] = [_adam([*diffusion.parameters()], spec.lr)]
+    else:
+        optimizers = [_adam(others, spec.lr), Muon(matrices, spec.muon_lr)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def train_steps(
+    diffusion: Diffusion,
+    optimizers: Sequence[Optimizer],
+    batches: Iterable[Batch],
+    spec: TrainingSpec,
+    precision: AbstractContextManager[Any],
+    start: int = 0,
+) -> Iterator[StepReport]:
+    """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item.
+
+    Args:
+        diffusion: the model, changed in place.
+        optimizers: as built by :func:`build_optimizers`, in any state.
+        batches: the batches of steps ``start``, ``start + 1``, and so on.
+        spec: learning rates, clipping and number of steps.
+        precision: reusable context of the forward pass, such as autocast.
+        start: steps done before.
+
+    Yields:
+        The report of each step, after its update.
+
+    Raises:
+        NonFiniteError: before the update that would have used a loss or gradient that is not finite.
+    """
+    parameters = [p for p in diffusion.parameters() if p.requires_grad]
+    diffusion.train()
+    for step, batch in enumerate(batches, start=start):
+        factor = lr_factor(step, spec)
+        reseed_dropout(diffusion, batch.seed)
+        with precision:
+            loss = diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
+        _require_finite(loss.item(), step, "loss")
+        torch.autograd.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip).item()
+        _require_finite(norm, step, "gradient norm")
+        for optimizer in optimizers:
+            _update(optimizer, factor)
+        yield StepReport(step=step + 1, loss=loss.item(), grad_norm=norm, lr=spec.lr * factor)
+
+
+def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:
+    return torch.optim.Adam(parameters, lr=lr, betas=ADAM_BETAS, fused=True)
+
+
+def _update(optimizer: Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _require_finite(value: float, step: int, name: str) -> None:
+    if not math.isfinite(value):
+        raise NonFiniteError(step + 1, f"{name} is {value}")

@@ -1,0 +1,64 @@
+"""Which images a training step sees and what is drawn for it: functions of (seed, step) alone."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from models.diffusion import Diffusion, Draw
+from models.spec import TrainingSpec
+from models.training import Batch
+from tasks.dataset import Split
+from tasks.reproducibility import derived_seed, torch_generator
+
+
+class BatchOrder:
+    """A fresh permutation of the images every epoch; the last, incomplete batch of an epoch is left out.
+
+    Args:
+        count: number of images.
+        batch: images a step, at most ``count``.
+        seed: the user's seed.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self._count, self._batch, self._seed = count, min(batch, count), seed
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def indices(self, step: int) -> Tensor:
+        """Indices of the images of a step, counted from 0; shape (batch,)."""
+        per_epoch = self._count // self._batch
+        epoch, position = divmod(step, per_epoch)
+        if epoch != self._epoch:
+            generator = torch_generator(self._seed, "epoch", epoch)
+            self._epoch, self._order = epoch, torch.randperm(self._count, generator=generator)
+        return self._order[position * self._batch : (position + 1) * self._batch]
+
+
+def training_batches(
+    diffusion: Diffusion, split: Split, spec: TrainingSpec, seed: int, start: int, device: torch.device
+) -> Iterator[Batch]:
+    """The batches of steps ``start`` to ``spec.steps``, each drawn from the generator of its own step.
+
+    Args:
+        diffusion: encodes the images and draws noise levels.
+        split: training images and labels.
+        spec: batch size, number of steps and share of hidden labels.
+        seed: the user's seed.
+        start: first step, counted from 0.
+        device: where the batch is needed.
+    """
+    order = BatchOrder(len(split.labels), spec.batch, seed)
+    images, labels = split.images.to(device), split.labels.to(device)
+    for step in range(start, spec.steps):
+        chosen = order.indices(step).to(device)
+        generator = torch_generator(seed, "train", step)
+        draw = diffusion.draw(len(chosen), generator)
+        keep = (torch.rand(len(chosen), generator=generator) >= spec.label_drop).to(torch.float32)
+        x0, dropout_seed = diffusion.encode(images[chosen]), derived_seed(seed, "dropout", step)
+        yield Batch(x0, labels[chosen], keep.to(device), on_device(draw, device), dropout_seed)
+
+
+def on_device(draw: Draw, device: torch.device) -> Draw:
+    """The same draw, moved to a device."""
+    return Draw(level=draw.level.to(device), eps=draw.eps.to(device))

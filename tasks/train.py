@@ -1,0 +1,212 @@
+"""Fit one variant: resumable at any moment, recorded row by row, stopped cleanly by signals and by bad numbers."""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import models
+from models.training import NonFiniteError, StepReport, train_steps
+from tasks.batches import training_batches
+from tasks.config import Compute, Variant
+from tasks.dataset import Split, load_split
+from tasks.errors import DivergedError, StoppedError
+from tasks.files import folder_written_atomically, sha256_file, sha256_json, write_arrays, write_json, write_table
+from tasks.journal import Journal, Row
+from tasks.metrics import MetricSink, NullSink
+from tasks.paths import WORK, artifact, metrics_file, split_file
+from tasks.progress import track
+from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.signals import stop_requests
+from tasks.snapshots import progress_arrays, sample_grid, snapshot_steps, take_snapshot, weights_file
+from tasks.training_run import TrainingRun, begin_run
+from tasks.validation import Validation
+from tasks.weights import save_model
+
+logger = logging.getLogger(__name__)
+
+
+def run_training(
+    variant: str, spec: Variant, compute: Compute, seed: int, sink: MetricSink | None = None
+) -> dict[str, Any]:
+    """Train a variant, or go on where an interrupted run of the same identity stopped.
+
+    Writes the averaged weights with their card, the history, the validation loss by noise level, the sample grids and
+    the snapshots under ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``.
+
+    Args:
+        variant: its name.
+        spec: its description.
+        compute: device, threads and precision.
+        seed: the user's seed.
+        sink: told of every row of the history as it is written.
+
+    Raises:
+        StoppedError: a signal asked to stop; the state was saved.
+        DivergedError: the loss or its gradient is not finite; the last checkpoint is kept.
+        ConfigError: the run's folder holds a checkpoint of another configuration.
+        IntegrityError: the run's checkpoints, or its data, are damaged.
+    """
+    device = prepare_compute(compute)
+    split = load_split("train")
+    config = run_config(spec, compute, seed, device)
+    folder = WORK / variant / sha256_json(config)[:16]
+    run = begin_run(folder, spec, config, split, device)
+    trainer = Trainer(run, spec, Validation(load_split("val"), spec.training.validation_images, seed, device), sink)
+    trainer.fit(split, autocast(compute, device))
+    return publish(variant, spec, trainer, environment_record(compute, device))
+
+
+def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
+    """Everything on which the bits of the trained weights depend; its hash names the run."""
+    described = {key: value for key, value in asdict(spec).items() if key != "title"}
+    config = {
+        **described,
+        "seed": seed,
+        "compute": asdict(compute),
+        "device": device.type,
+        "torch": torch.__version__,
+        "data_sha256": sha256_file(split_file("train")),
+        "code_sha256": _code_sha256(),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain
+
+
+class Trainer:
+    """Moves a run from step to step and writes down what happens.
+
+    Args:
+        run: the state to move.
+        spec: the variant.
+        validation: fixed held-out questions.
+        sink: told of every row of the history.
+    """
+
+    def __init__(self, run: TrainingRun, spec: Variant, validation: Validation, sink: MetricSink | None) -> None:
+        self.run, self.spec, self.validation = run, spec, validation
+        self.journal = Journal(run.folder / "journal.jsonl", run.step)
+        self.levels = Journal(run.folder / "noise_levels.jsonl", run.step)
+        self._sink = sink or NullSink()
+        self._snapshots = snapshot_steps(spec.training)
+
+    def fit(self, split: Split, precision: torch.autocast) -> None:
+        """Take the steps that are left; see :func:`run_training` for the errors."""
+        training, run = self.spec.training, self.run
+        if run.step == 0:
+            sample_grid(run.folder, run.ema.model, self.spec.sampling, run.config["seed"], 0)
+        device = next(run.diffusion.parameters()).device
+        batches = training_batches(run.diffusion, split, training, run.config["seed"], run.step, device)
+        steps = train_steps(run.diffusion, run.optimizers, batches, training, precision, run.step)
+        try:
+            with stop_requests() as request:
+                for report in track(steps, training.steps, f"training {self.spec.title}", run.step):
+                    self._after(report)
+                    if request.signal_number:
+                        saved = run.save()
+                        raise StoppedError(request.signal_number, "training", f"it resumes from {saved}")
+        except NonFiniteError as error:
+            what, remedy = f"diverged at {error}", "lower the learning rate"
+            raise DivergedError(f"training {self.spec.title}", what, "finite numbers", remedy) from error
+        finally:
+            self._sink.close()
+
+    def _after(self, report: StepReport) -> None:
+        run, training, step = self.run, self.spec.training, report.step
+        run.step = step
+        run.ema.update(run.diffusion)
+        run.window.append(report.loss)
+        last = step == training.steps
+        if step % training.log_every == 0 or last:
+            self._log(report, validate=step % training.validate_every == 0 or last or step in self._snapshots)
+        if step in self._snapshots:
+            take_snapshot(run.folder, run.ema.model, self.spec.sampling, run.config["seed"], step)
+            for row in self.validation.by_level(run.ema.model):
+                self.levels.append({"step": step, **row})
+        if step % training.checkpoint_every == 0 or last:
+            run.save()
+
+    def _log(self, report: StepReport, validate: bool) -> None:
+        run = self.run
+        row: Row = {
+            "step": report.step,
+            "images": report.step * self.spec.training.batch,
+            "seconds": round(run.seconds, 3),
+            "train_loss": sum(run.window) / len(run.window),
+            "val_loss": self.validation.loss(run.ema.model) if validate else None,
+            "lr": report.lr,
+            "grad_norm": report.grad_norm,
+        }
+        run.window = []
+        self.journal.append(row)
+        self._sink.log(row, report.step)
+
+
+def publish(variant: str, spec: Variant, trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
+    """Turn a finished run into the variant's artefacts and return its summary."""
+    run = trainer.run
+    identity = sha256_json(run.config)
+    parameters = sum(parameter.numel() for parameter in run.ema.model.parameters())
+    card = {"variant": variant, "identity": identity, "config": run.config, "parameters": parameters}
+    digest = save_model(variant, run.ema.model, {**card, "environment": environment})
+    write_table(artifact(variant, "history.csv"), trainer.journal.table())
+    write_table(artifact(variant, "noise_levels.csv"), pd.DataFrame(trainer.levels.rows))
+    steps = snapshot_steps(spec.training)
+    write_arrays(artifact(variant, "progress.npz"), progress_arrays(run.folder, [0, *steps]))
+    with folder_written_atomically(artifact(variant, "snapshots")) as folder:
+        for step in steps:
+            shutil.copyfile(weights_file(run.folder, step), folder / weights_file(run.folder, step).name)
+    summary = {
+        "variant": variant,
+        "title": spec.title,
+        "parameters": parameters,
+        "identity": identity,
+        "weights_sha256": digest,
+        "data_sha256": run.config["data_sha256"],
+        "environment": environment,
+        **summary_of(trainer, spec),
+        "snapshots": [_snapshot_entry(run.folder, trainer.journal.rows, step) for step in steps],
+    }
+    write_json(metrics_file("train", variant), summary)
+    return summary
+
+
+def summary_of(trainer: Trainer, spec: Variant) -> dict[str, Any]:
+    """The figures of a finished run's history."""
+    rows = trainer.journal.rows
+    validated = [row["val_loss"] for row in rows if row["val_loss"] is not None]
+    images = rows[-1]["images"]
+    return {
+        "steps": spec.training.steps,
+        "images": images,
+        "batch": spec.training.batch,
+        "train_loss_first": rows[0]["train_loss"],
+        "train_loss_final": rows[-1]["train_loss"],
+        "val_loss_final": validated[-1],
+        "val_loss_best": min(validated),
+        "seconds": rows[-1]["seconds"],
+        "images_per_second": images / max(rows[-1]["seconds"], 1e-3),
+    }
+
+
+def _snapshot_entry(folder: Path, rows: list[Row], step: int) -> dict[str, Any]:
+    nearest = min((row for row in rows if row["val_loss"] is not None), key=lambda row: abs(row["step"] - step))
+    return {"step": step, "val_loss": nearest["val_loss"], "file": f"snapshots/{weights_file(folder, step).name}"}
+
+
+def _code_sha256() -> str:
+    """Hash of the mathematics and of this loop: a checkpoint made by other code is not resumed."""
+    folder = Path(models.__file__).parent
+    sources = [*sorted(folder.glob("*.py")), *(Path(__file__).with_name(f"{name}.py") for name in ("batches", "train"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+train_task = task(name="train", cache_policy=NO_CACHE)(run_training)

@@ -1,0 +1,127 @@
+"""One training run's state: built fresh or resumed from the newest valid checkpoint, saved whole."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from models.build import build_diffusion
+from models.diffusion import Diffusion
+from models.ema import Ema
+from models.training import build_optimizers
+from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from tasks.config import Variant
+from tasks.dataset import Split
+from tasks.reproducibility import derived_seed
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """Everything that training changes.
+
+    Attributes:
+        folder: where the run keeps its state between interruptions.
+        config: what the state belongs to.
+        diffusion: the model being fitted.
+        ema: its averaged copy, which becomes the result.
+        optimizers: with their moments.
+        step: steps done.
+        window: losses since the last row of the journal.
+        seconds_before: time spent before this process took over.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    diffusion: Diffusion
+    ema: Ema[Diffusion]
+    optimizers: list[Optimizer]
+    step: int = 0
+    window: list[float] = field(default_factory=list)
+    seconds_before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the run so far, over all the processes that worked on it."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def save(self) -> Path:
+        """Write a checkpoint of the whole state."""
+        notes = {"seconds": self.seconds, "window": self.window}
+        return save_checkpoint(self.folder, Checkpoint(self.step, self._tensors(), notes), self.config)
+
+    def resume(self) -> None:
+        """Take over the newest valid checkpoint, if there is one.
+
+        Raises:
+            ConfigError: it belongs to another configuration.
+            IntegrityError: there are checkpoints, and all are damaged.
+        """
+        checkpoint = newest_checkpoint(self.folder, self.config)
+        if checkpoint is None:
+            return
+        self.diffusion.load_state_dict(_below("model.", checkpoint.tensors))
+        self.ema.load_state_dict(_below("ema.", checkpoint.tensors))
+        for index, optimizer in enumerate(self.optimizers):
+            _restore_optimizer(optimizer, _below(f"optimizer{index}.", checkpoint.tensors))
+        self.step = checkpoint.step
+        self.window = list(checkpoint.notes["window"])
+        self.seconds_before = float(checkpoint.notes["seconds"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = {}
+        parts.update(_prefixed("model.", self.diffusion.state_dict().items()))
+        parts.update(_prefixed("ema.", self.ema.state_dict().items()))
+        for index, optimizer in enumerate(self.optimizers):
+            parts.update(_prefixed(f"optimizer{index}.", _optimizer_tensors(optimizer)))
+        return parts
+
+
+def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split, device: torch.device) -> TrainingRun:
+    """Build a run from its description and resume it where a checkpoint allows.
+
+    Args:
+        folder: where the run keeps its state.
+        spec: the variant.
+        config: identity of the run, with the user's ``seed``.
+        split: training images, whose statistics scale the pixels.
+        device: where to train.
+    """
+    diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
+    pixels = split.images.to(torch.float64)
+    diffusion.fit_pixels(pixels.mean(dim=0), _std_around_mean_image(pixels))
+    diffusion = diffusion.to(device)
+    ema = Ema(diffusion, spec.training.ema_decay)
+    run = TrainingRun(folder, config, diffusion, ema, build_optimizers(diffusion, spec.training))
+    run.resume()
+    return run
+
+
+def _std_around_mean_image(pixels: Tensor) -> float:
+    return float((pixels - pixels.mean(dim=0)).square().mean().sqrt())
+
+
+def _prefixed(prefix: str, items: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": value.detach().cpu().contiguous().clone() for name, value in items}
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
+    state = optimizer.state_dict()["state"]
+    return [(f"{index}.{key}", value) for index, entry in state.items() for key, value in entry.items()]
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

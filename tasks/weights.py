@@ -1,0 +1,65 @@
+"""A variant's finished weights and the identity card that goes with them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from models.build import build_diffusion
+from models.diffusion import Diffusion
+from tasks.checkpoint import differing_keys
+from tasks.config import Variant
+from tasks.errors import IntegrityError
+from tasks.files import read_json, sha256_file, write_atomically, write_json
+from tasks.paths import artifact
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+def save_weights(path: Path, module: nn.Module) -> str:
+    """Write a module's tensors atomically.
+
+    Returns:
+        The sha256 of the file, which depends on the tensors alone.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    write_atomically(path, lambda temporary: safetensors.torch.save_file(tensors, temporary))
+    return sha256_file(path)
+
+
+def save_model(variant: str, module: nn.Module, card: dict[str, Any]) -> str:
+    """Write a variant's weights and its card, to which the sha256 of the weights is added; returns that sha256."""
+    digest = save_weights(artifact(variant, WEIGHTS), module)
+    write_json(artifact(variant, CARD), {**card, "weights_sha256": digest})
+    return digest
+
+
+def load_model(variant: str, spec: Variant, device: torch.device) -> Diffusion:
+    """Rebuild a trained model, ready to sample.
+
+    Args:
+        variant: its name.
+        spec: its description, which must be the one that it was trained under.
+        device: where it shall run.
+
+    Raises:
+        MissingResourceError: it has not been trained.
+        IntegrityError: the weights were altered, or belong to another network or process.
+    """
+    path = artifact(variant, WEIGHTS)
+    card = read_json(artifact(variant, CARD))
+    if sha256_file(path) != card["weights_sha256"]:
+        raise IntegrityError(str(path), "was altered", f"sha256 {card['weights_sha256']}", f"rerun train@{variant}")
+    wanted = json.loads(json.dumps({"network": asdict(spec.network), "process": asdict(spec.process)}))
+    different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
+    if different:
+        what = f"was trained under another configuration ({', '.join(different[:3])})"
+        raise IntegrityError(str(path), what, "the one of params.yaml", f"rerun train@{variant}")
+    diffusion = build_diffusion(spec.network, spec.process, seed=0)
+    diffusion.load_state_dict(safetensors.torch.load_file(path))
+    return diffusion.to(device).eval()

@@ -1,0 +1,177 @@
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from models.edm_unet import EdmUNet, ResidualBlock, SelfAttention
+from models.layers import SeededDropout, reseed_dropout
+from models.spec import EdmUNetSpec
+
+
+def spec(dropout: float = 0.0, blocks: int = 2) -> EdmUNetSpec:
+    return EdmUNetSpec(kind="edm_unet", channels=(16, 24), blocks=blocks, heads=3, embedding=32, dropout=dropout)
+
+
+def awakened(module: nn.Module) -> nn.Module:
+    """Weights that start at zero get values, so that every path shows."""
+    generator = torch.Generator().manual_seed(5)
+    for parameter in module.parameters():
+        if not parameter.detach().any():
+            nn.init.normal_(parameter, std=0.1, generator=generator)
+    return module
+
+
+def new_network(dropout: float = 0.0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return awakened(EdmUNet(spec(dropout)))
+
+
+@pytest.fixture(name="network")
+def flagship_network() -> nn.Module:
+    return new_network().eval()
+
+
+def inputs(count: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 1, 28, 28, generator=generator)
+    level = torch.randn(count, generator=generator) * 0.3 - 0.25
+    labels = torch.randint(10, (count,), generator=generator)
+    return x, level, labels, torch.ones(count)
+
+
+def moved(network: nn.Module, changed: tuple[Tensor, ...], original: tuple[Tensor, ...]) -> float:
+    with torch.no_grad():
+        return float((network(*changed) - network(*original)).abs().max())
+
+
+def test_answers_one_number_per_pixel(network: nn.Module) -> None:
+    out = network(*inputs())
+    assert out.shape == (4, 1, 28, 28)
+    assert out.is_contiguous()
+    assert torch.isfinite(out).all()
+
+
+def test_a_new_network_answers_zero() -> None:
+    assert not EdmUNet(spec())(*inputs()).any()
+
+
+def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
+    def block(c: int) -> int:
+        return 2 * (9 * c * c + c) + 2 * c + (128 + 1) * 2 * c
+
+    def one_by_one(i: int, o: int) -> int:
+        return i * o + o
+
+    levels = 4 * block(40) + 2 * one_by_one(80, 40) + 4 * block(112) + 2 * one_by_one(224, 112)
+    between = one_by_one(160, 112) + one_by_one(112, 160)
+    attention = 2 * 112 + one_by_one(112, 336) + one_by_one(112, 112)
+    embedding = (32 * 128 + 128) + 10 * 128 + (128 * 128 + 128)
+    ends = (9 * 4 * 40 + 40) + 2 * 40 + (9 * 40 * 4 + 4)
+    flagship = EdmUNetSpec(kind="edm_unet", channels=(40, 112), blocks=2, heads=4, embedding=128, dropout=0.0)
+    found = sum(p.numel() for p in EdmUNet(flagship).parameters())
+    assert found == levels + between + attention + embedding + ends == 1_346_524
+
+
+def test_noise_level_changes_the_answer(network: nn.Module) -> None:
+    x, level, labels, keep = inputs()
+    assert moved(network, (x, level + 0.1, labels, keep), (x, level, labels, keep)) > 1e-3
+
+
+def test_the_label_changes_the_answer_where_it_is_shown(network: nn.Module) -> None:
+    x, level, labels, keep = inputs()
+    assert moved(network, (x, level, (labels + 1) % 10, keep), (x, level, labels, keep)) > 1e-3
+
+
+def test_hiding_the_label_changes_the_answer(network: nn.Module) -> None:
+    x, level, labels, keep = inputs()
+    assert moved(network, (x, level, labels, 0.0 * keep), (x, level, labels, keep)) > 1e-3
+
+
+def test_a_hidden_label_is_irrelevant_exactly(network: nn.Module) -> None:
+    x, level, labels, _ = inputs()
+    hidden = torch.zeros(4)
+    assert moved(network, (x, level, (labels + 1) % 10, hidden), (x, level, labels, hidden)) == 0.0
+
+
+def test_every_block_hears_the_embedding() -> None:
+    block = awakened(ResidualBlock(16, 8, 0.0))
+    x = torch.randn(2, 16, 7, 7, generator=torch.Generator().manual_seed(3))
+    assert moved(block, (x, torch.ones(2, 8)), (x, torch.zeros(2, 8))) > 1e-3
+
+
+def test_a_new_block_is_the_identity() -> None:
+    x = torch.randn(2, 16, 7, 7, generator=torch.Generator().manual_seed(3))
+    assert_close(ResidualBlock(16, 8, 0.0)(x, torch.ones(2, 8)), x, rtol=0.0, atol=0.0)
+
+
+def test_every_parameter_gets_a_gradient(network: nn.Module) -> None:
+    network(*inputs()).square().mean().backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0.0]
+    assert silent == []
+
+
+def test_an_image_does_not_see_the_rest_of_its_batch(network: nn.Module) -> None:
+    x, level, labels, keep = inputs()
+    other = torch.cat([x[:1], 3.0 * x[1:] + 1.0])
+    with torch.no_grad():
+        first = network(x, level, labels, keep)[0]
+        second = network(other, level + torch.tensor([0.0, 0.2, 0.2, 0.2]), labels, keep)[0]
+    assert_close(second, first, rtol=0.0, atol=0.0)
+
+
+def test_each_block_on_the_way_up_has_a_concatenated_skip_innermost_first(network: nn.Module) -> None:
+    assert isinstance(network, EdmUNet)
+    joined: list[Tensor] = []
+    skips: list[Tensor] = []
+    for merge in [*network.decoder7.merges, *network.decoder14.merges]:
+        merge.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
+    for block in [*network.encoder14, *network.encoder7]:
+        block.register_forward_hook(lambda _, __, output: skips.append(output))
+    network(*inputs(2))
+    assert [tuple(x.shape[1:]) for x in joined] == [(48, 7, 7), (48, 7, 7), (32, 14, 14), (32, 14, 14)]
+    for x, skip in zip(joined, reversed(skips), strict=True):
+        assert torch.equal(x[:, skip.shape[1] :], skip)
+
+
+def test_attention_equals_its_formula() -> None:
+    attention = awakened(SelfAttention(24, heads=3))
+    assert isinstance(attention, SelfAttention)
+    x = torch.randn(2, 24, 7, 7, generator=torch.Generator().manual_seed(4))
+    qkv = attention.qkv(attention.norm(x)).reshape(2, 3, 3, 8, 49)
+    query, key, value = qkv.unbind(dim=1)
+    weights = (query.mT @ key / 8**0.5).softmax(dim=-1)
+    mixed = (value @ weights.mT).reshape(2, 24, 7, 7)
+    assert_close(attention(x), x + attention.out(mixed))
+
+
+def test_dropout_repeats_from_its_seed_and_differs_between_seeds() -> None:
+    network = new_network(dropout=0.5).train()
+
+    def answer(seed: int) -> Tensor:
+        reseed_dropout(network, seed)
+        with torch.no_grad():
+            return network(*inputs())
+
+    before = torch.get_rng_state()
+    first = answer(7)
+    assert_close(answer(7), first, rtol=0.0, atol=0.0)
+    assert not torch.equal(answer(8), first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropout_layers_of_one_network_draw_different_masks() -> None:
+    layers = nn.ModuleList([SeededDropout(0.5), SeededDropout(0.5)])
+    reseed_dropout(layers, 2**63 - 1)
+    first, second = (layer(torch.ones(100)) for layer in layers)
+    assert not torch.equal(first, second)
+
+
+def test_dropout_keeps_the_mean_and_is_the_identity_in_evaluation() -> None:
+    dropout = SeededDropout(0.25)
+    x = torch.ones(100_000)
+    out = dropout(x)
+    assert_close(out.unique(), torch.tensor([0.0, 4.0 / 3.0]))
+    # five standard errors of the mean of 100,000 masks: 5 * sqrt(p / (1 - p) / n)
+    assert_close(out.mean(), torch.tensor(1.0), rtol=0.0, atol=0.0092)
+    assert dropout.eval()(x) is x

@@ -1,0 +1,50 @@
+"""Variants small enough to train in a test: one of each kind of network, process and optimiser."""
+
+from dataclasses import replace
+
+from models.spec import (
+    CourseUNetSpec,
+    DdpmSpec,
+    DiscreteSamplerSpec,
+    EdmSpec,
+    EdmUNetSpec,
+    SigmaSamplerSpec,
+    TrainingSpec,
+)
+from tasks.config import Compute, Variant
+
+SEED = 11
+CPU = Compute(device="cpu", threads=1, precision="float32")
+
+TRAINING = TrainingSpec(
+    steps=12,
+    batch=16,
+    optimizer="adam",
+    lr=0.002,
+    muon_lr=0.0,
+    warmup_steps=2,
+    decay="linear",
+    grad_clip=1.0,
+    ema_decay=0.9,
+    label_drop=0.2,
+    log_every=2,
+    validate_every=4,
+    validation_images=40,
+    checkpoint_every=5,
+    snapshots=3,
+)
+COURSE = Variant(
+    title="Small course",
+    network=CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8),
+    process=DdpmSpec(kind="ddpm", steps=10, beta_start=0.001, beta_end=0.2),
+    training=TRAINING,
+    sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0),
+)
+FLAGSHIP = Variant(
+    title="Small flagship",
+    network=EdmUNetSpec(kind="edm_unet", channels=(16, 16), blocks=1, heads=2, embedding=16, dropout=0.0),
+    process=EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2),
+    training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
+    sampling=SigmaSamplerSpec(kind="dpmpp_2m", steps=4, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0),
+)
+VARIANTS = {"course": COURSE, "flagship": FLAGSHIP}

@@ -1,0 +1,191 @@
+"""Every bad configuration is one line with the right exit code; every good one is frozen and complete."""
+
+import copy
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config import load_params, main, overlay, parse_params
+from tasks.errors import ConfigError, MissingResourceError, PipelineError
+from tasks.strict_yaml import LARGEST_BYTES, read_mapping
+
+ROOT = Path(__file__).parents[2]
+PARAMS = ROOT / "params.yaml"
+CONTENT = read_mapping(PARAMS)
+
+# (dotted key, the value as YAML text, what the message must name)
+BAD_VALUES = [
+    ("seed", "-1", "seed"),
+    ("seed", "true", "seed"),
+    ("seed", "1.5", "seed"),
+    ("seed", "'7'", "seed"),
+    ("seed", "1e3", "different things"),
+    ("seed", "0777", "different things"),
+    ("seed", "1:30", "different things"),
+    ("seed", "1_000", "different things"),
+    ("compute.device", "gpu", "'auto', 'cpu' or 'cuda'"),
+    ("compute.device", "on", "different things"),
+    ("compute.threads", "0", "compute.threads"),
+    ("compute.precision", "half", "float32"),
+    ("data.source", "mnist", "data.source"),
+    ("data.mirrors", "[http://example.org/data]", "https://"),
+    ("data.timeout_s", ".inf", "finite"),
+    ("data.timeout_s", ".nan", "finite"),
+    ("data.attempts", "0", "data.attempts"),
+    ("data.drawn_per_class.train", "1", "data.drawn_per_class.train"),
+    ("prepare.validation_per_class", "0", "prepare.validation_per_class"),
+    ("critic.channels", "[32, 64]", "more entries"),
+    ("critic.channels", "[32, 64, 100]", "multiples of 8"),
+    ("critic.lr", "0", "critic.lr"),
+    ("scorer.class_words", "[a, b, c]", "ten different words"),
+    ("scorer.good_prompt", "a good picture", "{} once"),
+    ("scorer.blur_sigma", "[2.0, 0.8]", "rising"),
+    ("scorer.fit.patch", "5", "2, 4, 7 or 14"),
+    ("scorer.gate.auc", "1.5", "from 0 to 1"),
+    ("sample.per_class", "lots", "a whole number"),
+    ("sample.batch", "5", "sample.batch"),
+    ("evaluate.confidence", "1.0", "evaluate.confidence"),
+    ("report.title", "''", "report.title"),
+    ("variants", "{}", "at least one variant"),
+    ("variants.course.network.channels", "[30, 64, 128]", "divisor"),
+    ("variants.course.network.kind", "unet", "course_unet"),
+    ("variants.course.process.beta_start", "0.5", "beta_end"),
+    ("variants.course.process.steps", "1", "process.steps"),
+    ("variants.course.sampling.steps", "101", "process.steps"),
+    ("variants.course.sampling.eta", "0.5", "1 for the ddpm sampler"),
+    ("variants.flagship.training.lr", "fast", "a number"),
+    ("variants.flagship.training.muon_lr", "0.0", "muon"),
+    ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
+    ("variants.flagship.training.label_drop", "1.0", "label_drop"),
+    ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
+    ("variants.flagship.sampling", "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0}", "heun or dpmpp_2m"),
+]
+
+
+def with_value(key: str, text: str, path: Path) -> Path:
+    """Write params.yaml, as JSON for speed, with one value replaced by literal YAML text."""
+    content = copy.deepcopy(CONTENT)
+    *parents, last = key.split(".")
+    here: Any = content
+    for name in parents:
+        here = here[name]
+    here[last] = "PLACEHOLDER"
+    path.write_text(json.dumps(content).replace('"PLACEHOLDER"', text))
+    return path
+
+
+@pytest.mark.parametrize(("key", "text", "named"), BAD_VALUES)
+def test_a_bad_value_is_one_line_that_names_it(key: str, text: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_params(with_value(key, text, tmp_path / "params.yaml"))
+    message = str(caught.value)
+    assert named in message
+    assert "\n" not in message
+    assert key.partition(".")[0] in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("key", ["seed", "compute.device", "variants.course.training.batch", "scorer.gate"])
+def test_a_missing_key_is_named(key: str) -> None:
+    content = copy.deepcopy(CONTENT)
+    *parents, last = key.split(".")
+    here: Any = content
+    for name in parents:
+        here = here[name]
+    del here[last]
+    with pytest.raises(ConfigError, match=f"{key}: is missing"):
+        parse_params(content, "params.yaml")
+
+
+def test_an_unknown_key_is_named_with_its_nearest_neighbour() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["course"]["training"]["bach"] = content["variants"]["course"]["training"].pop("batch")
+    with pytest.raises(ConfigError, match=r"variants\.course\.training\.bach: is not a known key; expected `batch`"):
+        parse_params(content, "params.yaml")
+
+
+BROKEN_FILES = {
+    "duplicate": ("seed: 1\nseed: 2\n", "duplicate key"),
+    "list": ("- 1\n- 2\n", "is not a mapping"),
+    "empty": ("", "is not a mapping"),
+    "syntax": ("seed: [1\n", "valid YAML"),
+    "alias": ("a: &x [1]\nb: *x\n", "anchor"),
+    "tag": ("a: !!python/object/apply:os.system [id]\n", "tag"),
+    "deep": ("a: " + "[" * 5000 + "]" * 5000, "params.yaml"),
+    "huge": ("a: " + "x" * LARGEST_BYTES, "larger"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FILES)
+def test_a_broken_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    text, expected = BROKEN_FILES[name]
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=expected) as caught:
+        load_params(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"seed: \xff\xfe\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_params(path)
+
+
+def test_a_missing_file_is_a_missing_resource(tmp_path: Path) -> None:
+    with pytest.raises(MissingResourceError) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert caught.value.exit_code == 4
+
+
+def test_parameters_are_frozen() -> None:
+    params = load_params(PARAMS)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        params.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
+def test_every_profile_is_valid_and_changes_something(profile: str) -> None:
+    assert load_params(PARAMS, ROOT / "profiles" / f"{profile}.yaml") != load_params(PARAMS)
+
+
+def test_a_profile_cannot_invent_keys() -> None:
+    with pytest.raises(ConfigError, match=r"compute\.thread: is not a known key; expected `threads`"):
+        overlay({"compute": {"threads": 2}}, {"compute": {"thread": 4}}, "profiles/x.yaml")
+
+
+def test_a_profile_replaces_a_mapping_of_another_kind_whole() -> None:
+    base = {"network": {"kind": "a", "width": 1}}
+    assert overlay(base, {"network": {"kind": "b", "depth": 2}}, "p") == {"network": {"kind": "b", "depth": 2}}
+    assert overlay(base, {"network": {"width": 2}}, "p") == {"network": {"kind": "a", "width": 2}}
+
+
+def test_an_unknown_variant_is_refused() -> None:
+    with pytest.raises(ConfigError, match="one of course, flagship"):
+        load_params(PARAMS).variant("flagshp")
+
+
+def test_configuration_is_read_without_torch() -> None:
+    code = "import sys, tasks.config; tasks.config.load_params(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_command_line_check_reports_like_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_value("seed", "-1", tmp_path / "params.yaml")
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "error: params.yaml: seed: got -1; expected a number from 0 to 2147483647; do correct the value\n"
+    )
+
+
+def test_an_error_is_always_one_line() -> None:
+    assert str(PipelineError("file", "two\nlines", "1", "join\tthem")) == "file: two lines; expected 1; do join them"

@@ -1,0 +1,32 @@
+"""Random streams are functions of (seed, purpose, position) and of nothing else."""
+
+import pytest
+import torch
+
+from tasks.config import Compute
+from tasks.errors import MissingResourceError
+from tasks.reproducibility import derived_seed, numpy_generator, prepare_compute, torch_generator
+
+
+def test_streams_repeat_and_differ_by_every_argument() -> None:
+    seeds = {derived_seed(*arguments) for arguments in [(1, "a"), (2, "a"), (1, "b"), (1, "a", 0), (1, "a", 1), (1, "a", 0, 0)]}
+    assert len(seeds) == 6
+    first = torch.randn(5, generator=torch_generator(1, "a", 3))
+    torch.testing.assert_close(first, torch.randn(5, generator=torch_generator(1, "a", 3)), rtol=0, atol=0)
+    assert numpy_generator(1, "a").integers(1 << 30) == numpy_generator(1, "a").integers(1 << 30)
+
+
+def test_seeds_do_not_change_between_releases() -> None:
+    # sha256("20260/train/7") begins with these 8 bytes; computed with coreutils' sha256sum
+    assert derived_seed(20260, "train", 7) == 0xaaa48dc54a642b03 >> 1
+
+
+def test_seeds_fit_an_int64() -> None:
+    assert all(0 <= derived_seed(0, "x", index) < 2**63 for index in range(1000))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_missing_gpu_is_a_missing_resource() -> None:
+    with pytest.raises(MissingResourceError, match=r"compute\.device") as caught:
+        prepare_compute(Compute(device="cuda", threads=torch.get_num_threads(), precision="float32"))
+    assert caught.value.exit_code == 4

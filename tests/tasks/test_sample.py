@@ -1,0 +1,93 @@
+"""Samples are balanced, repeat exactly, depend on their own seed alone, and come from unaltered weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.spec import CourseUNetSpec
+from tasks.config import Sample
+from tasks.errors import IntegrityError, MissingResourceError
+from tasks.files import read_arrays, sha256_file
+from tasks.reproducibility import autocast
+from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
+from tasks.train import run_training
+from tasks.weights import load_model
+from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
+
+DEVICE = torch.device("cpu")
+SAMPLE = Sample(per_class=10, batch=40, trajectory_per_class=1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_samples_are_balanced_and_repeat(variant: str, workspace: Path) -> None:
+    spec = VARIANTS[variant]
+    run_training(variant, spec, CPU, SEED)
+    summary = run_sampling(variant, spec, SAMPLE, CPU, SEED)
+    path = Path("artifacts") / variant / "samples.npz"
+    samples = read_arrays(path)
+    assert samples["images"].shape == (100, 28, 28)
+    assert np.bincount(samples["labels"]).tolist() == [10] * 10
+    assert len(set(samples["seeds"].tolist())) == 100
+    assert summary["num_images"] == 100
+    assert summary["evaluations"] == spec.sampling.steps
+    assert summary["pixel_mean"] == pytest.approx(samples["images"].mean() / 255)
+    first = sha256_file(path)
+    run_sampling(variant, spec, SAMPLE, CPU, SEED)
+    assert sha256_file(path) == first
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_image_depends_on_its_seed_alone(variant: str, workspace: Path) -> None:
+    spec = VARIANTS[variant]
+    run_training(variant, spec, CPU, SEED)
+    sampling = Sampling(load_model(variant, spec, DEVICE), spec.sampling, 40, DEVICE, autocast(CPU, DEVICE))
+    labels, seeds = balanced_requests(4, SEED)
+    together = sample_images(sampling, labels, seeds)
+    shuffled = np.random.default_rng(0).permutation(40)[:17]
+    np.testing.assert_array_equal(sample_images(sampling, labels[shuffled], seeds[shuffled]), together[shuffled])
+
+
+def test_trajectories_go_from_noise_to_the_sample(workspace: Path) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    run_sampling("course", COURSE, SAMPLE, CPU, SEED)
+    paths = read_arrays(Path("artifacts/course/trajectories.npz"))
+    samples = read_arrays(Path("artifacts/course/samples.npz"))
+    np.testing.assert_allclose(paths["done"], np.linspace(0, 1, 11))
+    assert paths["images"].shape == paths["x0"].shape == (11, 10, 28, 28)
+    chosen = np.arange(100) % 10 == 0
+    np.testing.assert_array_equal(paths["seeds"], samples["seeds"][chosen])
+    np.testing.assert_array_equal(paths["images"][-1], samples["images"][chosen])
+
+
+def test_a_variant_that_was_not_trained_is_a_missing_resource(workspace: Path) -> None:
+    with pytest.raises(MissingResourceError, match=r"course/model\.json") as caught:
+        run_sampling("course", COURSE, SAMPLE, CPU, SEED)
+    assert caught.value.exit_code == 4
+
+
+def test_altered_weights_are_refused(workspace: Path) -> None:
+    run_training("flagship", FLAGSHIP, CPU, SEED)
+    path = Path("artifacts/flagship/model.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(IntegrityError, match="was altered") as caught:
+        run_sampling("flagship", FLAGSHIP, SAMPLE, CPU, SEED)
+    assert caught.value.exit_code == 3
+    assert not Path("artifacts/flagship/samples.npz").exists()
+
+
+def test_weights_of_another_network_are_refused(workspace: Path) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    assert isinstance(COURSE.network, CourseUNetSpec)
+    wider = replace(COURSE, network=replace(COURSE.network, channels=(16, 16, 16)))
+    with pytest.raises(IntegrityError, match=r"network\.channels"):
+        run_sampling("course", wider, SAMPLE, CPU, SEED)
+
+
+def test_the_same_image_has_the_same_seed_in_every_variant_and_sample_size() -> None:
+    few, many = balanced_requests(3, SEED)[1].reshape(10, 3), balanced_requests(5, SEED)[1].reshape(10, 5)
+    np.testing.assert_array_equal(few, many[:, :3])

@@ -1,0 +1,187 @@
+"""Training resumes to the last bit, stops cleanly, and leaves nothing behind when it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
+from tasks.files import read_arrays, sha256_file, write_json
+from tasks.reproducibility import derived_seed, torch_generator
+from tasks.train import run_training
+from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
+
+
+class SignalAt:
+    """A metric sink that sends this process a signal when a step is logged."""
+
+    def __init__(self, step: int, number: int) -> None:
+        self.step, self.number, self.closed = step, number, False
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        assert row["step"] == step
+        if step == self.step:
+            os.kill(os.getpid(), self.number)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def losses(variant: str) -> pd.DataFrame:
+    return pd.read_csv(f"artifacts/{variant}/history.csv").drop(columns="seconds")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, workspace: Path) -> None:
+    whole = run_training("whole", VARIANTS[variant], CPU, SEED)
+    for step in (4, 8):
+        sink = SignalAt(step, number)
+        with pytest.raises(StoppedError, match="resumes from") as caught:
+            run_training("parts", VARIANTS[variant], CPU, SEED, sink)
+        assert caught.value.exit_code == 128 + number
+        assert sink.closed
+        assert not Path("artifacts/parts").exists()
+    parts = run_training("parts", VARIANTS[variant], CPU, SEED)
+    assert parts["weights_sha256"] == whole["weights_sha256"]
+    pd.testing.assert_frame_equal(losses("parts"), losses("whole"), check_exact=True)
+    for name in ("progress.npz", "noise_levels.csv", "snapshots/step-0000008.safetensors"):
+        assert sha256_file(Path("artifacts/parts") / name) == sha256_file(Path("artifacts/whole") / name)
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_at_random_moments_reaches_the_same_bits(workspace: Path) -> None:
+    program = textwrap.dedent(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from dataclasses import replace
+        from tasks.train import run_training
+        from tests.tasks.small_variants import CPU, FLAGSHIP
+        training = replace(FLAGSHIP.training, steps=400, checkpoint_every=7, snapshots=2, log_every=1)
+        print("ready", flush=True)
+        print(run_training(sys.argv[1], replace(FLAGSHIP, training=training), CPU, {SEED})["weights_sha256"])
+        """
+    )
+
+    def start(name: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", program, name], stdout=subprocess.PIPE, text=True)
+
+    whole, _ = start("whole").communicate()
+    moments = torch.rand(3, generator=torch_generator(SEED, "kills")).tolist()
+    for moment in moments:
+        victim = start("killed")
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            victim.wait(timeout=0.5 + moment)
+        victim.kill()
+        victim.communicate()
+    rest, _ = start("killed").communicate()
+    assert rest.splitlines()[-1] == whole.splitlines()[-1]
+    assert len(rest.splitlines()[-1]) == 64
+
+
+def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:
+    summary = run_training("course", COURSE, CPU, SEED)
+    history = pd.read_csv("artifacts/course/history.csv")
+    assert history["step"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert history["images"].tolist() == [step * 16 for step in history["step"]]
+    assert history["val_loss"].notna().tolist() == [False, True, False, True, False, True]
+    assert history["lr"].iloc[-1] == pytest.approx(0.002 * 1 / 10)
+    progress = read_arrays(Path("artifacts/course/progress.npz"))
+    assert progress["images"].shape == (4, 20, 28, 28)
+    assert progress["steps"].tolist() == [0, 4, 8, 12]
+    levels = pd.read_csv("artifacts/course/noise_levels.csv")
+    assert levels.groupby("step").size().tolist() == [10, 10, 10]
+    assert levels["level"].between(0, 1).all()
+    assert summary["weights_sha256"] == sha256_file(Path("artifacts/course/model.safetensors"))
+    assert summary["val_loss_final"] == history["val_loss"].iloc[-1]
+    assert summary["images"] == 192
+    assert [entry["step"] for entry in summary["snapshots"]] == [4, 8, 12]
+    last = safetensors.torch.load_file("artifacts/course/snapshots/step-0000012.safetensors")
+    torch.testing.assert_close(last, safetensors.torch.load_file("artifacts/course/model.safetensors"), rtol=0, atol=0)
+    assert json.loads(Path("reports/metrics/train/course.json").read_text()) == json.loads(json.dumps(summary))
+
+
+def test_training_lowers_the_loss(workspace: Path) -> None:
+    longer = replace(TRAINING, steps=150, batch=32, lr=0.004, validate_every=50, checkpoint_every=100)
+    summary = run_training("course", replace(COURSE, training=longer), CPU, SEED)
+    assert summary["val_loss_final"] < 0.6 * summary["train_loss_first"]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(workspace: Path) -> None:
+    with pytest.raises(StoppedError):
+        run_training("flagship", FLAGSHIP, CPU, SEED, SignalAt(6, signal.SIGTERM))
+    checkpoint = poison_newest_checkpoint(Path(".work/flagship"))
+    digest = sha256_file(checkpoint)
+    with pytest.raises(DivergedError, match="step 7: loss is nan") as caught:
+        run_training("flagship", FLAGSHIP, CPU, SEED)
+    assert caught.value.exit_code == 5
+    assert not Path("artifacts/flagship").exists()
+    assert sha256_file(checkpoint) == digest
+
+
+def poison_newest_checkpoint(folder: Path) -> Path:
+    """Put a NaN into the weights of a checkpoint and keep its header consistent."""
+    path = max(folder.rglob("step-*.safetensors"))
+    tensors = safetensors.torch.load_file(path)
+    next(value for name, value in tensors.items() if name.startswith("model.network")).view(-1)[0] = float("nan")
+    safetensors.torch.save_file(tensors, path)
+    header = json.loads(path.with_suffix(".json").read_text())
+    write_json(path.with_suffix(".json"), {**header, "sha256": sha256_file(path)})
+    return path
+
+
+def test_altered_checkpoints_stop_the_run_instead_of_starting_afresh(workspace: Path) -> None:
+    with pytest.raises(StoppedError):
+        run_training("course", COURSE, CPU, SEED, SignalAt(6, signal.SIGTERM))
+    for path in Path(".work/course").rglob("step-*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(IntegrityError, match="train from the beginning") as caught:
+        run_training("course", COURSE, CPU, SEED)
+    assert caught.value.exit_code == 3
+    assert not Path("artifacts").exists()
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(workspace: Path) -> None:
+    with pytest.raises(StoppedError):
+        run_training("course", COURSE, CPU, SEED, SignalAt(6, signal.SIGTERM))
+    (old,) = Path(".work/course").iterdir()
+    other = replace(COURSE, training=replace(TRAINING, lr=0.003))
+    with pytest.raises(StoppedError):
+        run_training("course", other, CPU, SEED, SignalAt(2, signal.SIGTERM))
+    (new,) = (folder for folder in Path(".work/course").iterdir() if folder != old)
+    for path in [*new.glob("step-*"), *old.glob("step-*")]:
+        path.unlink() if path.parent == new else path.rename(new / path.name)
+    with pytest.raises(ConfigError, match=r"training\.lr") as caught:
+        run_training("course", other, CPU, SEED)
+    assert caught.value.exit_code == 2
+
+
+def test_another_variant_configuration_does_not_resume(workspace: Path) -> None:
+    first = run_training("course", COURSE, CPU, SEED)
+    second = run_training("course", COURSE, CPU, SEED + 1)
+    assert first["identity"] != second["identity"]
+    assert first["weights_sha256"] != second["weights_sha256"]
+
+
+def test_a_finished_run_is_published_again_without_training(workspace: Path) -> None:
+    first = run_training("course", COURSE, CPU, SEED)
+    sink = SignalAt(-1, 0)
+    again = run_training("course", COURSE, CPU, SEED, sink)
+    assert (again["weights_sha256"], again["train_loss_final"]) == (first["weights_sha256"], first["train_loss_final"])
+
+
+def test_the_seed_of_the_weights_is_its_own_stream() -> None:
+    assert derived_seed(SEED, "weights") != derived_seed(SEED, "train", 0)
