@@ -5,13 +5,12 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from models.layers import SeededDropout
 
 
 class Classifier(nn.Module):
-    """Convolutions at 28x28, 14x14 and 7x7, with one residual convolution (He et al. 2016) at each of the lower two.
+    """A convolution at each of 28x28, 14x14 and 7x7, and a residual one (He et al. 2016) at the last.
 
     The last hidden vector is normalised to mean 0 and variance 1 per component over the training images (batch
     normalisation without gain or bias, Ioffe and Szegedy 2015), so that distances between features have a scale of
@@ -33,18 +32,18 @@ class Classifier(nn.Module):
         full, half, quarter = channels
         self.conv28 = _Convolution(1, full)
         self.conv14 = _Convolution(full, half)
-        self.residual14 = _Convolution(half, half)
         self.conv7 = _Convolution(half, quarter)
         self.residual7 = _Convolution(quarter, quarter)
-        self.project = skip_init(nn.Linear, quarter, features, bias=False)
+        self.project = nn.Linear(quarter, features, bias=False, device="meta")
         self.normalise = nn.BatchNorm1d(features, affine=False)
         self.dropout = SeededDropout(dropout)
-        self.head = skip_init(nn.Linear, features, classes)
+        self.head = nn.Linear(features, classes, device="meta")
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to_empty(device="cpu")  # made without numbers, so that no other generator is asked for any
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
         nn.init.zeros_(self.head.bias)
 
@@ -57,9 +56,8 @@ class Classifier(nn.Module):
         Returns:
             Shape (B, features).
         """
-        x = self.conv14(F.max_pool2d(self.conv28(x), 2))
-        x = x + self.residual14(x)
-        x = self.conv7(F.max_pool2d(x, 2))
+        x = self.conv14(halved(self.conv28(x)))
+        x = self.conv7(halved(x))
         x = x + self.residual7(x)
         return cast(Tensor, self.normalise(self.project(x.amax(dim=(2, 3)))))
 
@@ -80,12 +78,25 @@ class Classifier(nn.Module):
         return self.logits(features), features
 
 
+def halved(x: Tensor) -> Tensor:
+    """The maximum of each 2x2 block: max pooling whose backward pass is deterministic on a GPU too.
+
+    Args:
+        x: maps of even height and width, shape (B, C, H, W).
+
+    Returns:
+        Shape (B, C, H / 2, W / 2).
+    """
+    rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
 class _Convolution(nn.Module):
     """A 3x3 convolution, batch normalisation and ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.kernel = skip_init(nn.Conv2d, inputs, outputs, 3, padding=1, bias=False)
+        self.kernel = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False, device="meta")
         self.normalise = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:

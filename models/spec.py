@@ -139,7 +139,9 @@ class TrainingSpec:
     """Number of sample grids and kept checkpoints, spread evenly over the run; the last is the result."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch", "log_every", "validate_every", "validation_images", "checkpoint_every", "snapshots"):
+        for key in ("steps", "batch", "snapshots", "validation_images"):
+            require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
+        for key in ("log_every", "validate_every", "checkpoint_every"):
             require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
         require(self.snapshots <= self.steps, "snapshots", "at most the number of steps")
         require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")

@@ -1,0 +1,59 @@
+"""Whether two measured figures differ by more than chance: intervals of differences, from intervals of figures."""
+
+import math
+from collections.abc import Sequence
+
+from models.intervals import Interval
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """The difference of two independent figures, from their intervals.
+
+    The method of variance estimates recovery (Newcombe 1998, method 10; Zou and Donner 2008, equation 5): it keeps
+    the asymmetry of the two intervals and needs no normal distribution.
+
+    Args:
+        first: the figure that counts as positive.
+        second: the figure taken away, of the same confidence.
+    """
+    value = first.value - second.value
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return Interval(value, value - down, value + up)
+
+
+def mean_of(figures: Sequence[Interval]) -> Interval:
+    """The mean of independent figures with its interval, by the same method as :func:`difference`."""
+    total = len(figures)
+    value = sum(figure.value for figure in figures) / total
+    down = math.hypot(*(figure.value - figure.low for figure in figures)) / total
+    up = math.hypot(*(figure.high - figure.value for figure in figures)) / total
+    return Interval(value, value - down, value + up)
+
+
+def excludes_zero(value: Interval) -> bool:
+    """Whether an interval of a difference lies on one side of zero: the difference is resolved."""
+    return value.low > 0.0 or value.high < 0.0
+
+
+def apart(first: Interval, second: Interval) -> bool:
+    """Whether two intervals do not touch.
+
+    This asks for more than :func:`excludes_zero` of their difference, and is used where the two were picked from
+    many after looking, for instance as the best and the worst class.
+    """
+    return first.low > second.high or second.low > first.high
+
+
+def wilson(hits: int, total: int, z: float) -> Interval:
+    """A share of few yes-or-no answers with its score interval (Wilson 1927).
+
+    Args:
+        hits: number of yes answers.
+        total: number of answers, at least 1.
+        z: quantile of the normal distribution for the confidence, 1.96 for 95 %.
+    """
+    share, weight = hits / total, z * z / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))

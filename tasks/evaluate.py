@@ -1,0 +1,172 @@
+"""Judge images by the critic: are they what they should be, as real ones are, and as varied?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from torch import Tensor
+
+from models.frechet import Moments, frechet_distance, jackknife, kernel_distance, moments
+from models.intervals import Interval
+from models.manifold import compare_manifolds
+from tasks.accuracy import accuracies
+from tasks.config import Compute, Evaluate
+from tasks.dataset import Split, class_balanced, load_split
+from tasks.errors import ConfigError, IntegrityError
+from tasks.files import read_arrays, write_json
+from tasks.judge import Judge, load_critic
+from tasks.labels import NUM_CLASSES
+from tasks.paths import artifact, metrics_file
+from tasks.reproducibility import torch_generator
+
+REFERENCE_PER_CLASS = 1000
+JACKKNIFE_GROUPS = 50
+KERNEL_BLOCKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RealFeatures:
+    """Training images as the critic sees them: the reference of every distance.
+
+    Attributes:
+        features: float32, shape (M, D), balanced, sorted by class, in random order within a class.
+        moments: the Gaussian fitted to them.
+    """
+
+    features: Tensor
+    moments: Moments
+
+    def balanced_subset(self, count: int) -> Tensor:
+        """The first vectors of every class, ``count`` in all or as many as there are."""
+        by_class = self.features.reshape(NUM_CLASSES, -1, self.features.shape[1])
+        return by_class[:, : max(1, count // NUM_CLASSES)].flatten(0, 1)
+
+
+def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int) -> dict[str, Any]:
+    """Judge one variant's samples.
+
+    Args:
+        variant: its name.
+        evaluate: neighbours, confidence and resamples.
+        compute: device and threads.
+        seed: the user's seed.
+
+    Returns:
+        The critic block; see :func:`critic_block`.
+
+    Raises:
+        MissingResourceError: the critic, the training images or the samples are missing.
+        IntegrityError: one of them is damaged or altered.
+        ConfigError: there are too few samples for ``evaluate.neighbours``.
+    """
+    judge = load_critic(compute)
+    samples = load_samples(variant)
+    block = critic_block(samples, judge, real_features(judge, seed), evaluate, seed)
+    write_json(metrics_file("evaluate", variant), block)
+    return block
+
+
+def load_samples(variant: str) -> Split:
+    """A variant's images with the classes they were asked to show.
+
+    Raises:
+        MissingResourceError: none have been drawn.
+        IntegrityError: the file is damaged.
+    """
+    path = artifact(variant, "samples.npz")
+    arrays = read_arrays(path)
+    if not {"images", "labels"} <= set(arrays):
+        raise IntegrityError(str(path), "lacks images or labels", "both arrays", f"rerun sample@{variant}")
+    return Split(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]))
+
+
+def real_features(judge: Judge, seed: int) -> RealFeatures:
+    """Features of a balanced subset of the training images, the same for every set of images judged under a seed.
+
+    Raises:
+        MissingResourceError: the data has not been prepared.
+    """
+    subset = class_balanced(load_split("train"), REFERENCE_PER_CLASS, torch_generator(seed, "critic reference"))
+    features, _ = judge.features_and_logits(subset.images)
+    return RealFeatures(features, moments(features))
+
+
+def critic_block(split: Split, judge: Judge, real: RealFeatures, evaluate: Evaluate, seed: int) -> dict[str, Any]:
+    """Everything the critic has to say of a set of images.
+
+    The Fréchet distance is taken at the set's own number of images, on which it depends: compare it only with rows of
+    as many. Its interval is a delete-one-group jackknife and that of KID comes from disjoint blocks; both say how far
+    the figure would move with other images of the same kind, the training images being given. Precision, recall,
+    density and coverage compare equally many real images.
+
+    Args:
+        split: images and the classes they should show, every class at least once.
+        judge: the fitted critic.
+        real: the training images in its eyes.
+        evaluate: neighbours, confidence and resamples.
+        seed: the user's seed.
+
+    Returns:
+        ``num_images``, ``accuracy``, ``fid``, ``kid`` (each with ``_low`` and ``_high``), ``precision``, ``recall``,
+        ``density``, ``coverage`` and ``per_class`` accuracies.
+
+    Raises:
+        ConfigError: there are too few images for ``evaluate.neighbours``.
+    """
+    features, logits = judge.features_and_logits(split.images)
+    found = accuracies(logits.argmax(dim=1), split.labels, evaluate, seed)
+    return {
+        "num_images": len(split),
+        "accuracy": found["accuracy"],
+        "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
+        **_flat("fid", frechet_interval(features, real, evaluate.confidence, seed)),
+        **_flat("kid", kernel_interval(features, real, evaluate.confidence, seed)),
+        **manifold_figures(features, real, evaluate.neighbours, seed),
+    }
+
+
+def frechet_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
+    """Fréchet distance to the training images, never below 0, and its jackknife interval."""
+    generator = torch_generator(seed, "frechet groups")
+
+    def distance(chosen: Tensor) -> float:
+        return frechet_distance(moments(chosen), real.moments)
+
+    found = jackknife(features, distance, JACKKNIFE_GROUPS, confidence, generator)
+    return Interval(found.value, max(0.0, found.low), found.high)
+
+
+def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
+    """Kernel distance to the training images over disjoint blocks."""
+    generator = torch_generator(seed, "kernel blocks")
+    return kernel_distance(features, real.features, KERNEL_BLOCKS, confidence, generator)
+
+
+def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> dict[str, float]:
+    """Precision, recall, density and coverage against as many training images.
+
+    Raises:
+        ConfigError: there are too few images for that many neighbours.
+    """
+    count = min(len(features), len(real.features))
+    chosen = torch.randperm(len(features), generator=torch_generator(seed, "manifold subset"))[:count]
+    reference = real.balanced_subset(count)
+    if neighbours >= min(len(chosen), len(reference)):
+        expected = f"fewer than {len(reference)} neighbours for {len(chosen)} images"
+        raise ConfigError("evaluate.neighbours", f"got {neighbours}", expected, "lower it or draw more images")
+    found = compare_manifolds(reference, features[chosen], neighbours)
+    return {
+        "precision": found.precision,
+        "recall": found.recall,
+        "density": found.density,
+        "coverage": found.coverage,
+    }
+
+
+def _flat(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+evaluate_task = task(name="evaluate", cache_policy=NO_CACHE)(run_evaluation)

@@ -1,0 +1,153 @@
+"""Everything that was measured, read once: the figures and the report are functions of it and of nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.intervals import Interval
+from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec
+from tasks.config import Variant
+from tasks.files import read_json
+from tasks.paths import metrics_file
+
+Json = Mapping[str, Any]
+REFERENCE_TITLES = {
+    "real": "Real test images",
+    "blurred": "Real, blurred",
+    "noised": "Real, noised",
+    "shuffled": "Real, labels shuffled",
+}
+SOURCE_PROCESS = DdpmSpec(kind="ddpm", steps=100, beta_start=0.0001, beta_end=0.02)
+"""The noising of the course's template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One row of every comparison: a variant, or real images in a known state.
+
+    Attributes:
+        key: the variant's or the reference's name in ``params.yaml`` and in file names.
+        title: what readers call it.
+        clip: the CLIP block of its metrics.
+        critic: the critic block of its metrics.
+        measured: whether a model made the images.
+    """
+
+    key: str
+    title: str
+    clip: Json
+    critic: Json
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VariantEvidence:
+    """One variant's description and metrics files.
+
+    Attributes:
+        name: its key in ``params.yaml``.
+        spec: its description.
+        train: summary of its training.
+        sample: summary of its sampling.
+        score: its CLIP block, with the best and worst images.
+        evaluate: its critic block.
+    """
+
+    name: str
+    spec: Variant
+    train: Json
+    sample: Json
+    score: Json
+    evaluate: Json
+
+    @property
+    def follows_source(self) -> bool:
+        """Whether it is the source's system: its network and its noising, to the letter."""
+        return isinstance(self.spec.network, CourseUNetSpec) and self.spec.process == SOURCE_PROCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All metrics of a build.
+
+    Attributes:
+        drawn: whether the garments were drawn by the project instead of being Fashion-MNIST.
+        prepare: sizes and hashes of the splits.
+        critic: the classifier's own test results.
+        scorer: CLIP's own test results and its gate.
+        references: the rows that stand for floor and ceiling.
+        variants: in the order of ``params.yaml``.
+    """
+
+    drawn: bool
+    prepare: Json
+    critic: Json
+    scorer: Json
+    references: Json
+    variants: tuple[VariantEvidence, ...]
+
+    def rows(self) -> list[Judged]:
+        """Every judged set of images: the variants, then the references."""
+        made = [Judged(v.name, v.spec.title, v.score, v.evaluate, True) for v in self.variants]
+        return made + self.reference_rows()
+
+    def reference_rows(self) -> list[Judged]:
+        """Real images as they are, and damaged in known ways."""
+        rows = self.references["rows"]
+        titles = {**{key: key for key in rows}, **{k: t for k, t in REFERENCE_TITLES.items() if k in rows}}
+        order = [key for key in REFERENCE_TITLES if key in rows]
+        order += sorted(key for key in rows if key not in REFERENCE_TITLES)
+        return [Judged(key, titles[key], rows[key]["clip"], rows[key]["critic"], False) for key in order]
+
+    def real(self) -> Judged:
+        """Real test images: what a perfect model would reach."""
+        return next(row for row in self.reference_rows() if row.key == "real")
+
+    def source_variant(self) -> VariantEvidence | None:
+        """The variant that repeats the source's system, if this build has one."""
+        return next((variant for variant in self.variants if variant.follows_source), None)
+
+
+def read_evidence(variants: Mapping[str, Variant]) -> Evidence:
+    """Read the metrics files of every stage.
+
+    Args:
+        variants: the build's variants by name.
+
+    Raises:
+        MissingResourceError: a stage has not run.
+        IntegrityError: a file is damaged.
+    """
+    prepare = read_json(metrics_file("prepare"))
+    return Evidence(
+        drawn=bool(prepare["drawn"]),
+        prepare=prepare,
+        critic=read_json(metrics_file("critic")),
+        scorer=read_json(metrics_file("scorer")),
+        references=read_json(metrics_file("references")),
+        variants=tuple(read_variant(name, spec) for name, spec in variants.items()),
+    )
+
+
+def read_variant(name: str, spec: Variant) -> VariantEvidence:
+    """Read one variant's metrics; see :func:`read_evidence` for the errors."""
+    stages = {stage: read_json(metrics_file(stage, name)) for stage in ("train", "sample", "score", "evaluate")}
+    return VariantEvidence(name=name, spec=spec, **stages)
+
+
+def interval(block: Json) -> Interval:
+    """The interval that a metrics file holds."""
+    return Interval(float(block["value"]), float(block["low"]), float(block["high"]))
+
+
+def network_name(spec: Variant) -> str:
+    """The kind of network in words."""
+    names = {CourseUNetSpec: "course U-Net", EdmUNetSpec: "U-Net on 2x2 pixel blocks"}
+    return names[type(spec.network)]
+
+
+def process_name(spec: Variant) -> str:
+    """The kind of noising in words."""
+    if isinstance(spec.process, EdmSpec):
+        return "continuous, EDM"
+    return f"T = {spec.process.steps}, betas {spec.process.beta_start:g} to {spec.process.beta_end:g}"

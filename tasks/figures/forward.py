@@ -1,0 +1,122 @@
+"""Real garments on their way to noise, under the process of each variant."""
+
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor, nn
+
+from models.ddpm import Ddpm
+from models.edm import Edm
+from models.forward import q_sample
+from models.sigma_samplers import sigma_grid
+from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
+from tasks.config import Variant
+from tasks.dataset import load_split
+from tasks.evidence import Evidence
+from tasks.figures.style import Pixels, blank, label_columns, label_rows, montage, save_picture, show
+from tasks.labels import CLASS_NAMES
+from tasks.reproducibility import torch_generator
+
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SHOWN_CLASSES = (0, 1, 3, 7, 8)
+CELL = 30
+BLOCKS = 2
+"""Processes beside each other."""
+
+
+def distinct_processes(evidence: Evidence) -> list[tuple[str, Variant]]:
+    """One variant for each different noising process, in the order of the variants, with the titles that share it."""
+    titles: dict[str, list[str]] = {}
+    first: dict[str, Variant] = {}
+    for variant in evidence.variants:
+        key = repr(variant.spec.process)
+        titles.setdefault(key, []).append(variant.spec.title)
+        first.setdefault(key, variant.spec)
+    return [(", ".join(titles[key]), first[key]) for key in first]
+
+
+def draw_forward(evidence: Evidence, folder: Path, seed: int) -> None:
+    """The same test images and the same noise at 0, 20, ..., 100 % of each process; writes ``forward.png``.
+
+    Args:
+        evidence: the build's measurements.
+        folder: where the figure goes.
+        seed: the user's seed, from which the noise is derived.
+    """
+    processes = distinct_processes(evidence)
+    lines = ceil(len(processes) / BLOCKS)
+    figure = blank(2.75 * lines)
+    panels = figure.subplots(lines, BLOCKS, squeeze=False).ravel()
+    for index, axes in enumerate(panels):
+        axes.set_axis_off()
+        if index < len(processes):
+            _draw(axes, *processes[index], seed, labelled=index % BLOCKS == 0)
+    save_picture(figure, folder, "forward")
+
+
+def _draw(axes: Axes, title: str, spec: Variant, seed: int, labelled: bool) -> None:
+    images = chosen_garments()
+    eps = torch.randn((len(images), 1, 28, 28), generator=torch_generator(seed, "figures/forward"))
+    columns = [noised(spec, images, eps, share) for share in SHARES]
+    show(axes, montage(np.stack(columns, axis=1)))
+    label_columns(axes, [f"{100 * share:.0f}%" for share in SHARES], CELL)
+    axes.set_title(title, pad=17)
+    if labelled:
+        label_rows(axes, [CLASS_NAMES[label] for label in SHOWN_CLASSES], CELL)
+
+
+def chosen_garments() -> Tensor:
+    """The first test image of a few classes, uint8, shape (5, 28, 28)."""
+    test = load_split("test")
+    return torch.stack([test.images[test.labels == label][0] for label in SHOWN_CLASSES])
+
+
+def noised(spec: Variant, images: Tensor, eps: Tensor, share: float) -> Pixels:
+    """Images after a share of a variant's forward process, as pixels.
+
+    Args:
+        spec: the variant.
+        images: uint8, shape (N, 28, 28).
+        eps: standard normal noise, shape (N, 1, 28, 28).
+        share: 0 leaves the images as they are, 1 is the noise level at which sampling starts.
+
+    Returns:
+        uint8 array of shape (N, 28, 28).
+    """
+    process, sampling = spec.process, spec.sampling
+    if share == 0.0:
+        seen = images
+    elif isinstance(process, DdpmSpec):
+        seen = _discrete(process, images, eps, share)
+    else:
+        assert isinstance(sampling, SigmaSamplerSpec)
+        seen = _continuous(process, images, eps, level_at(sampling, share))
+    return np.asarray(seen.numpy())
+
+
+def _discrete(process: DdpmSpec, images: Tensor, eps: Tensor, share: float) -> Tensor:
+    diffusion = Ddpm(nn.Identity(), process)
+    step = round(share * diffusion.schedule.steps) - 1
+    return diffusion.decode(
+        q_sample(diffusion.encode(images), torch.full((len(images),), step), eps, diffusion.schedule)
+    )
+
+
+def _continuous(process: EdmSpec, images: Tensor, eps: Tensor, sigma: float) -> Tensor:
+    diffusion = Edm(nn.Identity(), process)
+    train = load_split("train").images.to(torch.float64)
+    mean_image = train.mean(dim=0)
+    diffusion.fit_pixels(mean_image, float((train - mean_image).square().mean().sqrt()))
+    # Shrunk to the contrast of clean images, which is what the network sees: at sigma = 40 all else is black or white.
+    total = (sigma**2 + process.sigma_data**2) ** 0.5
+    return diffusion.decode((diffusion.encode(images) + sigma * eps) * process.sigma_data / total)
+
+
+def level_at(sampling: SigmaSamplerSpec, share: float) -> float:
+    """The noise level at a share of the sampler's own grid, from its smallest to its largest sigma."""
+    grid = sigma_grid(sampling.steps, sampling.sigma_min, sampling.sigma_max, sampling.rho)
+    rising = sorted(sigma for sigma in grid.tolist() if sigma > 0)
+    return float(rising[round(share * (len(rising) - 1))])

@@ -1,0 +1,72 @@
+"""Losses against images seen and against the noise level, one panel a variant: their scales cannot be compared."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from models.spec import EdmSpec
+from tasks.evidence import Evidence, VariantEvidence
+from tasks.figures.panels import grid_of_panels
+from tasks.figures.style import MUTED, colour, logarithmic, save_plot
+from tasks.files import read_table
+from tasks.paths import artifact
+
+
+def draw_losses(evidence: Evidence, folder: Path) -> None:
+    """Training and validation loss by images seen.
+
+    Writes ``losses.svg`` and ``losses.png``. Both axes are logarithmic, since most of the fall is early.
+    """
+    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.7)
+    for index, (axes, variant) in enumerate(zip(panels, evidence.variants, strict=True)):
+        _curves(axes, variant, colour(index))
+        axes.set_xlabel("training images seen")
+    panels[0].set_ylabel("loss")
+    save_plot(figure, folder, "losses")
+
+
+def _curves(axes: Axes, variant: VariantEvidence, tint: str) -> None:
+    history = read_table(artifact(variant.name, "history.csv"))
+    validated = history.dropna(subset=["val_loss"])
+    axes.plot(history["images"], history["train_loss"], color=tint, alpha=0.55, linewidth=1.1, label="training")
+    style: dict[str, Any] = {
+        "color": tint,
+        "marker": "o",
+        "markersize": 4,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+    }
+    axes.plot(validated["images"], validated["val_loss"], **style, label="validation")
+    logarithmic(axes, "x", minor=True)
+    logarithmic(axes, "y", minor=True)
+    axes.set_title(variant.spec.title)
+    axes.legend(loc="upper right")
+
+
+def draw_noise_levels(evidence: Evidence, folder: Path) -> None:
+    """Validation loss by noise level after the first snapshot and at the end.
+
+    Writes ``noise_levels.svg`` and ``noise_levels.png``.
+    """
+    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.5)
+    for index, (axes, variant) in enumerate(zip(panels, evidence.variants, strict=True)):
+        _levels(axes, variant, colour(index))
+    panels[0].set_ylabel("validation loss")
+    save_plot(figure, folder, "noise_levels")
+
+
+def _levels(axes: Axes, variant: VariantEvidence, tint: str) -> None:
+    levels = read_table(artifact(variant.name, "noise_levels.csv"))
+    steps = sorted(levels["step"].unique())
+    for step in dict.fromkeys((steps[0], steps[-1])):
+        rows = levels[levels["step"] == step].sort_values("value")
+        ink = tint if step == steps[-1] else MUTED
+        axes.plot(rows["value"], rows["val_loss"], "o-", color=ink, markersize=3, label=f"after {step} steps")
+    continuous = isinstance(variant.spec.process, EdmSpec)
+    if continuous:
+        logarithmic(axes, "x")
+    axes.set_xlabel("noise level (sigma)" if continuous else "noise level (step t)")
+    axes.set_ylim(bottom=0)
+    axes.set_title(variant.spec.title)
+    axes.legend()

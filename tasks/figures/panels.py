@@ -1,0 +1,83 @@
+"""Grids of panels and rows of dots with intervals: the two shapes that most plots of the report take."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from models.intervals import Interval
+from tasks.figures.style import BAND, INK, MUTED, blank
+
+SPREAD = 0.56
+"""Share of a row's height over which its dots are spread."""
+
+
+def grid_of_panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels.
+
+    Args:
+        count: number of panels.
+        columns: panels in a full row.
+        height: inches per row.
+    """
+    columns = min(columns, count)
+    rows = ceil(count / columns)
+    figure = blank(rows * height)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in cells[count:]:
+        spare.set_axis_off()
+    return figure, list(cells[:count])
+
+
+def name_rows(axes: Axes, names: Sequence[str], labelled: bool) -> None:
+    """Give a panel one row per name, the first on top; only the leftmost panel writes the names."""
+    axes.set_yticks(range(len(names)), list(names) if labelled else [""] * len(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    for row in range(0, len(names), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color=BAND, zorder=0)
+
+
+def offset_of(series: int, count: int) -> float:
+    """Vertical shift of one of several series that share a row, so that none hides another."""
+    return 0.0 if count == 1 else SPREAD * (series / (count - 1) - 0.5)
+
+
+def dots(axes: Axes, values: Sequence[Interval], shift: float, colour: str, label: str, filled: bool) -> None:
+    """One dot with its interval per row.
+
+    Args:
+        axes: where to draw.
+        values: one interval per row, in the order of the rows.
+        shift: vertical shift; see :func:`offset_of`.
+        colour: of dots and intervals.
+        label: for the legend.
+        filled: hollow dots stand for real images.
+    """
+    heights = [row + shift for row in range(len(values))]
+    for height, value in zip(heights, values, strict=True):
+        axes.plot([value.low, value.high], [height, height], color=colour, linewidth=1.2, solid_capstyle="butt")
+    face = colour if filled else "white"
+    centres = [value.value for value in values]
+    axes.plot(centres, heights, "o", color=colour, markerfacecolor=face, markersize=4, label=label)
+
+
+def share_axis(axes: Axes, title: str) -> None:
+    """A horizontal axis for shares from 0 to 1, written in per cent."""
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
+    axes.set_title(title)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for the whole figure, under its panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+
+
+def note(axes: Axes, text: str, at: tuple[float, float], towards: tuple[float, float]) -> None:
+    """Write a remark at ``at`` with a thin line to the data point ``towards``; both in data coordinates."""
+    arrow = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.8}
+    axes.annotate(text, xy=towards, xytext=at, fontsize=8, color=INK, arrowprops=arrow)

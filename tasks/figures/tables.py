@@ -1,0 +1,52 @@
+"""The report's comparison tables, one row a variant or reference, with every interval that was measured."""
+
+from typing import Any
+
+import pandas as pd
+
+from tasks.evidence import Evidence, Json, Judged
+from tasks.files import write_table
+from tasks.labels import CLASS_SLUGS
+from tasks.paths import table_file
+from tasks.recognition import recognition_table
+
+BARE = ("precision", "recall", "density", "coverage")
+TABLES = ("variants", "classes", "recognition")
+"""Names of the tables that this module writes."""
+
+
+def write_tables(evidence: Evidence) -> None:
+    """Write ``variants.csv``, ``classes.csv`` and ``recognition.csv`` under ``reports/tables``."""
+    write_table(table_file("variants"), pd.DataFrame([_row(evidence, row) for row in evidence.rows()]))
+    rows = [_class_row(row, slug) for row in evidence.rows() for slug in CLASS_SLUGS]
+    write_table(table_file("classes"), pd.DataFrame(rows))
+    write_table(table_file("recognition"), recognition_table([variant.name for variant in evidence.variants]))
+
+
+def spread(name: str, block: Json) -> dict[str, float]:
+    """An interval as three columns: the value under ``name``, its ends under ``name_low`` and ``name_high``."""
+    return {name: block["value"], f"{name}_low": block["low"], f"{name}_high": block["high"]}
+
+
+def _row(evidence: Evidence, row: Judged) -> dict[str, Any]:
+    trained: dict[str, Any] = {"parameters": None, "images_trained": None, "seconds": None}
+    for variant in evidence.variants:
+        if row.measured and variant.name == row.key:
+            train = variant.train
+            trained = {"parameters": train["parameters"], "images_trained": train["images"]}
+            trained["seconds"] = train["seconds"]
+    judged: dict[str, Any] = {"images_judged": row.critic["num_images"]}
+    judged |= spread("class_accuracy", row.critic["accuracy"])
+    for key in ("fid", "kid"):
+        judged |= {name: row.critic[name] for name in (key, f"{key}_low", f"{key}_high")}
+    judged |= {key: row.critic[key] for key in BARE}
+    for key in ("good", "clear", "blurry", "accuracy"):
+        judged |= spread(f"clip_{key}", row.clip[key])
+    kind = "variant" if row.measured else "reference"
+    return {"kind": kind, "name": row.key, "title": row.title, **trained, **judged}
+
+
+def _class_row(row: Judged, slug: str) -> dict[str, Any]:
+    clip, critic = row.clip["per_class"][slug], row.critic["per_class"][slug]
+    scores = {key: value for name in ("good", "clear", "blurry") for key, value in spread(name, clip[name]).items()}
+    return {"name": row.key, "class": slug, **spread("class_accuracy", critic["accuracy"]), **scores}

@@ -1,0 +1,19 @@
+"""The schedule of a described DDPM, and what it leaves of the images where sampling assumes pure noise."""
+
+from models.schedule import NoiseSchedule, TerminalAudit, audit, linear_schedule
+from models.spec import DdpmSpec
+
+
+def schedule_of(process: DdpmSpec) -> NoiseSchedule:
+    """The noise schedule that a variant's process describes."""
+    return linear_schedule(process.steps, process.beta_start, process.beta_end)
+
+
+def audit_of(process: DdpmSpec, pixel_mean: float) -> TerminalAudit:
+    """What a process leaves of the training images at its last step.
+
+    Args:
+        process: a variant's process.
+        pixel_mean: mean of the training pixels in [0, 1].
+    """
+    return audit(schedule_of(process), 2.0 * pixel_mean - 1.0)

@@ -1,0 +1,241 @@
+"""What a stage made, read back from its files: everything that MLflow is told, whether at once or afterwards."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.config import Params, load_params
+from tasks.files import read_arrays, read_json, read_table, sha256_json, write_json
+from tasks.lineage import dvc_tags, git_tags, software_tags
+from tasks.paths import WORK, artifact, metrics_file, table_file
+from tasks.run_params import GROUPS, run_identity, run_params
+
+Image = np.ndarray[Any, np.dtype[np.uint8]]
+VARIANT_STAGES = ("train", "sample", "score", "evaluate")
+JUDGE_STAGES = ("critic", "scorer", "references")
+RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
+HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
+TIMES = ("seconds", "images_per_second", "environment")
+ENLARGED = 3
+COLUMNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A figure at a training step; 0 for figures that have none."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A picture at a training step; ``pixels`` uint8 [H, W]."""
+
+    key: str
+    step: int
+    pixels: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Weights kept during training, and what was measured of them."""
+
+    name: str
+    step: int
+    file: Path
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A stage's run, as MLflow shall show it.
+
+    Attributes:
+        stage: the stage's name.
+        variant: its variant, or None for a judge.
+        identity: digest of parameters and data; equal for runs of which one may continue the other.
+        outputs: digest of the results; empty while there are none.
+        data_sha256: digest of the prepared data; empty while there is none.
+        params: flat parameters.
+        tags: lineage.
+        points: every figure.
+        tables: CSV files by the name they get in MLflow.
+        grids: pictures.
+        snapshots: kept weights.
+        files: small files to keep with the run.
+    """
+
+    stage: str
+    variant: str | None
+    identity: str
+    outputs: str
+    data_sha256: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    points: tuple[Point, ...] = ()
+    tables: dict[str, Path] = field(default_factory=dict)
+    grids: tuple[Grid, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+def record(stage: str, variant: str | None, finished: bool = True, settled: bool = False) -> RunRecord:
+    """Read what there is of a stage's run.
+
+    Args:
+        stage: one of :data:`RECORDED`.
+        variant: its variant, or None for a judge.
+        finished: read the results too; they are left aside where the run they belong to is not the one meant.
+        settled: the stage has run, and ``dvc.lock`` tells of it.
+    """
+    params = load_params()
+    data = _data_sha256()
+    identity = run_identity(params, stage, variant, data)
+    results = _results(stage, variant) if finished else {}
+    outputs = outputs_digest(stage, variant) if finished else ""
+    return RunRecord(
+        stage=stage,
+        variant=variant,
+        identity=identity,
+        outputs=outputs,
+        data_sha256=data,
+        params=run_params(params, GROUPS[stage], variant),
+        tags={**_tags(params, stage, variant, identity, settled), **_noted_tags(stage, variant, outputs)},
+        **results,
+    )
+
+
+def group_record(member: RunRecord) -> RunRecord:
+    """The run that a stage's run stands under: one for each variant, and one for the judges.
+
+    Args:
+        member: the stage's record.
+    """
+    params, variant = load_params(), member.variant
+    stage, like = ("variant", "train") if variant else ("judges", "references")
+    identity = sha256_json({"group": stage, "identity": run_identity(params, like, variant, member.data_sha256)})
+    flat = run_params(params, GROUPS[like], variant)
+    kept = ("git.", "mlflow.source.", "device", "torch", "threads", "seed")
+    tags = {key: value for key, value in member.tags.items() if key.startswith(kept)}
+    tags |= {"config.sha256": identity, "stage": stage}
+    return RunRecord(stage, variant, identity, "", member.data_sha256, flat, tags)
+
+
+def note_run(stage: str, variant: str | None, finished: bool, tags: Mapping[str, str]) -> None:
+    """Keep what only the running stage knows, such as its flow run, for a record made later."""
+    outputs = outputs_digest(stage, variant) if finished else ""
+    write_json(_note(stage, variant), {"outputs": outputs, "tags": dict(tags)})
+
+
+def outputs_digest(stage: str, variant: str | None) -> str:
+    """Digest of a stage's results without what the clock and the machine put into them; empty if there are none."""
+    path = metrics_file(stage, variant)
+    if not path.is_file():
+        return ""
+    return sha256_json({key: value for key, value in read_json(path).items() if key not in TIMES})
+
+
+def history_points(row: Mapping[str, Any], step: int) -> list[Point]:
+    """The figures of one row of a training history; what was not measured is left out."""
+    named = ((key, row.get(column)) for column, key in HISTORY.items())
+    return [Point(key, float(value), step) for key, value in named if value is not None and math.isfinite(value)]
+
+
+def mosaic(images: Image) -> Image:
+    """Images uint8 [N, 28, 28] side by side in rows of ten, enlarged; uint8 [H, W]."""
+    rows = -(-len(images) // COLUMNS)
+    padded = np.zeros((rows * COLUMNS, *images.shape[1:]), dtype=np.uint8)
+    padded[: len(images)] = images
+    height, width = images.shape[1:]
+    sheet = padded.reshape(rows, COLUMNS, height, width).swapaxes(1, 2).reshape(rows * height, COLUMNS * width)
+    return sheet.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+
+
+def figures(value: Any, key: str) -> Iterator[Point]:
+    """Every number under a JSON value as a figure; the ends of an interval get keys of their own."""
+    if isinstance(value, Mapping):
+        interval = {"value", "low", "high"} <= set(value)
+        for name, part in value.items():
+            suffix = "" if name == "value" else f"_{name}"
+            if name == "per_class":
+                continue
+            yield from figures(part, f"{key}{suffix}" if interval else f"{key}/{name}")
+    elif isinstance(value, int | float) and math.isfinite(value):
+        yield Point(key, float(value))
+
+
+def _results(stage: str, variant: str | None) -> dict[str, Any]:
+    content = read_json(metrics_file(stage, variant))
+    if stage == "train":
+        return _train_results(str(variant), content)
+    section = {"score": "clip", "evaluate": "critic"}.get(stage, stage)
+    per_class = content.pop("per_class", {})
+    points = [*figures(content, section), *figures(per_class, f"{section}/class")]
+    found: dict[str, Any] = {"points": tuple(points), "files": (metrics_file(stage, variant),)}
+    if stage == "score":
+        found["tables"] = {"clip/per_class.json": table_file(f"clip_{variant}")}
+    if stage == "sample":
+        drawn = read_arrays(artifact(str(variant), "samples.npz"))
+        found["grids"] = (Grid("samples/final", 0, mosaic(_some_per_class(drawn["images"], drawn["labels"]))),)
+    return found
+
+
+def _train_results(variant: str, content: dict[str, Any]) -> dict[str, Any]:
+    history = read_table(artifact(variant, "history.csv")).to_dict("records")
+    rows = [point for row in history for point in history_points({str(k): v for k, v in row.items()}, int(row["step"]))]
+    scalars = {key: value for key, value in content.items() if key not in ("snapshots", "environment")}
+    progress = read_arrays(artifact(variant, "progress.npz"))
+    kept = ("history.csv", "noise_levels.csv", "model.json")
+    pairs = zip(progress["steps"], progress["images"], strict=True)
+    return {
+        "points": (*rows, *figures(scalars, "train")),
+        "grids": tuple(Grid("samples/progress", int(step), mosaic(images)) for step, images in pairs),
+        "snapshots": tuple(_snapshot(variant, entry) for entry in content["snapshots"]),
+        "files": tuple(artifact(variant, name) for name in kept),
+    }
+
+
+def _snapshot(variant: str, entry: Mapping[str, Any]) -> Snapshot:
+    step = int(entry["step"])
+    points = (Point("checkpoint/val_loss", float(entry["val_loss"]), step),)
+    return Snapshot(f"{variant}-step-{step}", step, artifact(variant, entry["file"]), points)
+
+
+def _some_per_class(images: Image, labels: np.ndarray[Any, Any], each: int = 5) -> Image:
+    """The first images of each class, so that every column of a mosaic shows one class."""
+    chosen = [np.flatnonzero(labels == label)[:each] for label in np.unique(labels)]
+    depth = min(len(found) for found in chosen)
+    order = [int(found[row]) for row in range(depth) for found in chosen]
+    return np.asarray(images[order], dtype=np.uint8)
+
+
+def _tags(params: Params, stage: str, variant: str | None, identity: str, settled: bool) -> dict[str, str]:
+    tags = {**git_tags(), **dvc_tags(stage, variant, settled), **software_tags()}
+    tags |= {"config.sha256": identity, "seed": str(params.seed), "device": params.compute.device, "stage": stage}
+    tags |= {"data.sha256": data} if (data := _data_sha256()) else {}
+    measured = metrics_file("train", variant)
+    if variant and measured.is_file():
+        found = read_json(measured).get("environment", {})
+        tags |= {key: str(found[key]) for key in ("device", "device_name", "torch", "threads") if key in found}
+    return tags
+
+
+def _data_sha256() -> str:
+    prepared = metrics_file("prepare")
+    return sha256_json(read_json(prepared)["sha256"]) if prepared.is_file() else ""
+
+
+def _noted_tags(stage: str, variant: str | None, outputs: str) -> dict[str, str]:
+    path = _note(stage, variant)
+    note = read_json(path) if path.is_file() else {}
+    return dict(note["tags"]) if outputs and note.get("outputs") == outputs else {}
+
+
+def _note(stage: str, variant: str | None) -> Path:
+    return WORK / "runs" / (f"{stage}-{variant}.json" if variant else f"{stage}.json")

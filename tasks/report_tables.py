@@ -1,0 +1,202 @@
+"""The report's tables in Markdown, each a plain function of the measurements."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from models.intervals import Interval
+from models.spec import EdmSpec
+from tasks.evidence import Evidence, Judged, VariantEvidence, interval, network_name, process_name
+from tasks.findings import Finding
+from tasks.labels import CLASS_NAMES, CLASS_SLUGS
+from tasks.wording import (
+    Markdown,
+    count,
+    duration,
+    escape,
+    number,
+    number_interval,
+    percent,
+    percent_interval,
+)
+
+MIN_WIDTH = 6
+MARKS = {"confirmed": "yes", "confirmed in part": "part", "refuted": "no", "not answered": "open"}
+
+
+def pipe_table(header: Sequence[str], rows: Sequence[Sequence[object]], widths: Sequence[int] = ()) -> Markdown:
+    """A table in pandoc's pipe syntax, as wide as the page.
+
+    Args:
+        header: titles of the columns.
+        rows: one sequence of cells a row; cells are escaped unless they are Markdown already.
+        widths: relative widths for a table of prose, whose columns all go to the left; without them the columns are
+            as wide as their longest cells, the first goes to the left and the others to the right.
+    """
+    ends = ["", *[":"] * (len(header) - 1)] if not widths else [""] * len(header)
+    lengths = widths or [max(MIN_WIDTH, *map(_length, column)) + 2 for column in zip(header, *rows, strict=True)]
+    rules = [f"{'' if end else ':'}{'-' * length}{end}" for length, end in zip(lengths, ends, strict=True)]
+    lines = [_line(header), f"|{'|'.join(rules)}|", *map(_line, rows)]
+    return Markdown("\n".join(lines))
+
+
+def _line(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(escape(cell) for cell in cells)} |"
+
+
+def _length(cell: object) -> int:
+    return len(str(cell).replace("\\", ""))
+
+
+def claims_table(found: Sequence[Finding]) -> Markdown:
+    """Claims, verdicts and the figures behind them."""
+    rows = [(finding.claim, verdict_mark(finding.verdict), finding.text) for finding in found]
+    return pipe_table(("Claim of the source", "Verdict", "Measured"), rows, (26, 13, 61))
+
+
+def verdict_mark(verdict: str) -> Markdown:
+    """A verdict that the theme may colour."""
+    return Markdown(f"[{escape(verdict)}]{{.verdict .{MARKS[verdict]}}}")
+
+
+def critic_table(evidence: Evidence) -> Markdown:
+    """Class accuracy, FID and KID with intervals, a row for each variant and reference."""
+    header = ("Images", "n", "Class accuracy", "FID", "KID")
+    return pipe_table(header, [_critic_row(row) for row in evidence.rows()])
+
+
+def _critic_row(row: Judged) -> tuple[object, ...]:
+    critic = row.critic
+    fid, kid = (Interval(critic[key], critic[f"{key}_low"], critic[f"{key}_high"]) for key in ("fid", "kid"))
+    accuracy = percent_interval(interval(critic["accuracy"]))
+    return name_of(row), count(critic["num_images"]), accuracy, number_interval(fid), number_interval(kid)
+
+
+def manifold_table(evidence: Evidence) -> Markdown:
+    """Precision, recall, density and coverage, a row for each variant and reference."""
+    keys = ("precision", "recall", "density", "coverage")
+    rows = [(name_of(row), *(f"{row.critic[key]:.3f}" for key in keys)) for row in evidence.rows()]
+    return pipe_table(("Images", "Precision", "Recall", "Density", "Coverage"), rows)
+
+
+def clip_table(evidence: Evidence) -> Markdown:
+    """CLIP's mean shares with intervals, a row for each variant and reference."""
+    keys = ("good", "clear", "blurry", "accuracy")
+    rows = [(name_of(row), *(percent_interval(interval(row.clip[key])) for key in keys)) for row in evidence.rows()]
+    return pipe_table(("Images", "Good", "Clear", "Blurry", "Class named"), rows)
+
+
+def clip_class_table(variant: VariantEvidence) -> Markdown:
+    """CLIP's mean shares by class for one variant."""
+    rows = []
+    for name, slug in zip(CLASS_NAMES, CLASS_SLUGS, strict=True):
+        scores = variant.score["per_class"][slug]
+        rows.append((name, *(percent_interval(interval(scores[key])) for key in ("good", "clear", "blurry"))))
+    return pipe_table(("Class", "Good", "Clear", "Blurry"), rows)
+
+
+def critic_class_table(evidence: Evidence) -> Markdown:
+    """The critic's accuracy by class, a column for each variant and one for real images."""
+    rows = [row for row in evidence.rows() if row.measured or row.key == "real"]
+    body = [
+        (name, *(percent_interval(interval(row.critic["per_class"][slug]["accuracy"])) for row in rows))
+        for name, slug in zip(CLASS_NAMES, CLASS_SLUGS, strict=True)
+    ]
+    return pipe_table(("Class", *(row.title for row in rows)), body)
+
+
+def name_of(row: Judged) -> Markdown:
+    """A row's title: bold where a model made the images."""
+    return Markdown(f"**{escape(row.title)}**") if row.measured else escape(row.title)
+
+
+def models_table(evidence: Evidence) -> Markdown:
+    """What each variant is made of."""
+    rows = [
+        (
+            variant.spec.title,
+            network_name(variant.spec),
+            count(variant.train["parameters"]),
+            process_name(variant.spec),
+            "clean image" if isinstance(variant.spec.process, EdmSpec) else "noise",
+        )
+        for variant in evidence.variants
+    ]
+    header = ("Variant", "Network", "Parameters", "Noising", "Predicts")
+    return pipe_table(header, rows, (18, 22, 14, 34, 12))
+
+
+def training_table(evidence: Evidence) -> Markdown:
+    """What each training cost and where its losses ended."""
+    header = ("Variant", "Images seen", "Epochs", "Time", "Images/s", "First loss", "Last loss", "Validation loss")
+    images = sum(evidence.prepare["counts"]["train"])
+    return pipe_table(header, [_training_row(variant, images) for variant in evidence.variants])
+
+
+def _training_row(variant: VariantEvidence, images: int) -> tuple[object, ...]:
+    train = variant.train
+    losses = (number(train[key]) for key in ("train_loss_first", "train_loss_final", "val_loss_final"))
+    pace = duration(train["seconds"]), count(train["images_per_second"])
+    return variant.spec.title, count(train["images"]), f"{train['images'] / images:.2f}", *pace, *losses
+
+
+def sampling_table(evidence: Evidence) -> Markdown:
+    """What each sample costs."""
+    rows = [
+        (
+            variant.spec.title,
+            variant.sample["sampler"],
+            count(variant.spec.sampling.steps),
+            count(variant.sample["evaluations"]),
+            f"{variant.sample['images_per_second']:.1f}",
+            f"{variant.spec.sampling.guidance:g}",
+        )
+        for variant in evidence.variants
+    ]
+    return pipe_table(("Variant", "Sampler", "Steps", "Network calls/image", "Images/s", "Guidance"), rows)
+
+
+def scorer_table(evidence: Evidence) -> Markdown:
+    """CLIP's test results on real images beside what its gate asks."""
+    scorer, gate = evidence.scorer, evidence.scorer["gate"]
+    named = interval(scorer["zero_shot_accuracy"])
+    rows = [
+        ("Class named (10 classes)", percent_interval(named), f"at least {percent(gate['zero_shot_accuracy'])}"),
+        (
+            "Clear above blurred (AUC)",
+            number_interval(interval(scorer["auc_clear_blurry"])),
+            f"at least {gate['auc']:g}",
+        ),
+        ("Clear above noised (AUC)", number_interval(interval(scorer["auc_clear_noisy"])), "not part of the gate"),
+    ]
+    return pipe_table(("Test on real, held-out images", "Measured", "Asked"), rows)
+
+
+def provenance_table(evidence: Evidence) -> Markdown:
+    """Hashes of the data, of each model's weights and identity, and of the scorer; shortened to 16 digits."""
+    rows = [(f"data, {split}", digest[:16]) for split, digest in sorted(evidence.prepare["sha256"].items())]
+    for variant in evidence.variants:
+        rows.append((f"{variant.spec.title}, weights", variant.train["weights_sha256"][:16]))
+        rows.append((f"{variant.spec.title}, identity", variant.train["identity"][:16]))
+    rows.append(("CLIP scorer", evidence.scorer["sha256"][:16]))
+    cells = [(name, Markdown(f"`{digest}`")) for name, digest in rows]
+    return pipe_table(("File", "sha256, first 16 digits"), cells, (50, 50))
+
+
+def environment_table(evidence: Evidence) -> Markdown:
+    """Versions and settings under which each variant was trained."""
+    keys = sorted({key for variant in evidence.variants for key in variant.train["environment"]})
+    rows = [(key, *(v.train["environment"].get(key, "") for v in evidence.variants)) for key in keys]
+    return pipe_table(("Setting", *(v.spec.title for v in evidence.variants)), rows)
+
+
+def settings_table(variant: VariantEvidence) -> Markdown:
+    """Every setting of a variant, by its dotted key."""
+    rows = []
+    for group in ("network", "process", "training", "sampling"):
+        fields = asdict(getattr(variant.spec, group))
+        rows += [(f"{group}.{key}", _setting(value)) for key, value in fields.items()]
+    return pipe_table(("Key", "Value"), rows, (40, 60))
+
+
+def _setting(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

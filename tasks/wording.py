@@ -1,0 +1,79 @@
+"""Text that goes into the report: strangers' strings shown literally, numbers written one way."""
+
+import math
+import string
+
+from models.intervals import Interval
+
+NBSP = "\u00a0"
+MINUS = "\u2212"
+_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
+
+
+class Markdown(str):
+    """Text that is Markdown already; every other string is escaped before it enters the report."""
+
+    __slots__ = ()
+
+
+def escape(text: object) -> Markdown:
+    r"""Any value as Markdown that shows its characters literally, in every output format.
+
+    Pandoc lets a backslash take the meaning from any punctuation mark, so that no markup, raw HTML, formula, link,
+    heading or typst code can arise.
+    """
+    return text if isinstance(text, Markdown) else Markdown(str(text).translate(_ESCAPES))
+
+
+def signed(text: str) -> str:
+    """Replace a leading hyphen by a minus sign."""
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return signed(f"{100 * share:.1f}{NBSP}%")
+
+
+def percent_interval(value: Interval) -> str:
+    """A share with its interval: ``84.5 % (82.1 to 86.7)``."""
+    low, high = signed(f"{100 * value.low:.1f}"), signed(f"{100 * value.high:.1f}")
+    return f"{percent(value.value)} ({low} to {high})"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with that many significant digits, never in scientific notation between 0.0001 and 100000."""
+    if value != 0 and not 1e-4 <= abs(value) < 1e5:
+        return signed(f"{value:.{digits - 1}e}")
+    text = f"{value:.{digits}g}"
+    return signed(f"{float(text):,.0f}" if "e" in text else text)
+
+
+def number_interval(value: Interval) -> str:
+    """A number of three significant digits with its interval, all to as many decimals: ``2.27 (2.15 to 2.45)``."""
+    size = math.floor(math.log10(abs(value.value))) if value.value else 0
+    decimals = min(6, max(0, 2 - size))
+    middle, low, high = (signed(f"{end:,.{decimals}f}") for end in (value.value, value.low, value.high))
+    return f"{middle} ({low} to {high})"
+
+
+def tex(value: float) -> Markdown:
+    """A number inside a formula, where a backslash would not be an escape; at most three significant digits."""
+    return Markdown(f"{value:.3g}")
+
+
+def count(value: float) -> str:
+    """A whole number with its thousands set off: ``64,000``."""
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best."""
+    if seconds < 90:
+        return f"{seconds:.0f}{NBSP}s"
+    return f"{seconds / 60:.1f}{NBSP}min" if seconds < 5400 else f"{seconds / 3600:.1f}{NBSP}h"
+
+
+def listed(items: list[str]) -> str:
+    """Items as an English list: ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

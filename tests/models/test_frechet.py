@@ -1,0 +1,155 @@
+"""Fréchet and kernel distances against closed forms, scipy and torchmetrics, and their intervals against repetition."""
+
+import math
+
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from models.frechet import (
+    Moments,
+    frechet_distance,
+    jackknife,
+    kernel_distance,
+    moments,
+    normal_interval,
+    polynomial_mmd,
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def vectors(count: int, size: int = 6, seed: int = 0, shift: float = 0.0) -> Tensor:
+    drawn = torch.randn((count, size), generator=generator(seed), dtype=torch.float64)
+    mixing = torch.randn((size, size), generator=generator(99), dtype=torch.float64)
+    return drawn @ mixing + shift
+
+
+class PixelFeatures(nn.Module):
+    """The first channel's pixels as features, so that a metric made for Inception can be fed known vectors."""
+
+    num_features = 6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0].flatten(1)
+
+
+def as_pictures(features: Tensor) -> Tensor:
+    return features.reshape(-1, 1, 2, 3).expand(-1, 3, 2, 3)
+
+
+def test_moments_are_the_mean_and_the_unbiased_covariance() -> None:
+    fitted = moments(vectors(50).float())
+    torch.testing.assert_close(fitted.mean, vectors(50).float().double().mean(dim=0))
+    torch.testing.assert_close(fitted.covariance, vectors(50).float().double().mT.cov())
+
+
+def test_diagonal_gaussians_have_the_closed_form() -> None:
+    means = torch.tensor([[0.0, 1.0, -2.0], [0.5, 1.0, 1.0]], dtype=torch.float64)
+    deviations = torch.tensor([[1.0, 2.0, 0.0], [3.0, 2.0, 0.5]], dtype=torch.float64)
+    first, second = (Moments(m, torch.diag(d**2)) for m, d in zip(means, deviations, strict=True))
+    expected = ((means[0] - means[1]) ** 2).sum() + ((deviations[0] - deviations[1]) ** 2).sum()
+    assert frechet_distance(first, second) == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_equal_gaussians_are_at_distance_0_and_the_distance_is_symmetric() -> None:
+    first, second = moments(vectors(40)), moments(vectors(30, seed=1, shift=0.3))
+    assert frechet_distance(first, first) == pytest.approx(0.0, abs=1e-10)
+    assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-9)
+
+
+def test_agrees_with_the_matrix_square_root_of_scipy() -> None:
+    first, second = moments(vectors(40)), moments(vectors(30, seed=1, shift=0.3) * 1.5)
+    root = scipy.linalg.sqrtm((first.covariance @ second.covariance).numpy()).real.trace()
+    traces = first.covariance.trace() + second.covariance.trace() - 2.0 * root
+    expected = (first.mean - second.mean).square().sum() + traces
+    assert frechet_distance(first, second) == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_singular_covariances_of_few_images_are_no_obstacle() -> None:
+    few, many = vectors(4), vectors(2000, seed=1)
+    distance = frechet_distance(moments(few), moments(many))
+    assert math.isfinite(distance)
+    assert distance > 0.0
+
+
+def test_agrees_with_torchmetrics() -> None:
+    real, made = vectors(80), vectors(60, seed=1, shift=0.4)
+    metric = FrechetInceptionDistance(feature=PixelFeatures(), normalize=True, input_img_size=(3, 2, 3)).double()
+    metric.set_dtype(torch.float64)
+    metric.update(as_pictures(real), real=True)
+    metric.update(as_pictures(made), real=False)
+    assert frechet_distance(moments(made), moments(real)) == pytest.approx(metric.compute().item(), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all:UserWarning")
+def test_kernel_discrepancy_agrees_with_torchmetrics() -> None:
+    real, made = vectors(40), vectors(40, seed=1, shift=0.4)
+    metric = KernelInceptionDistance(feature=PixelFeatures(), normalize=True, subsets=1, subset_size=40)
+    metric.set_dtype(torch.float64)
+    metric.update(as_pictures(real), real=True)
+    metric.update(as_pictures(made), real=False)
+    assert polynomial_mmd(made, real) == pytest.approx(metric.compute()[0].item(), rel=1e-6)
+
+
+def test_kernel_discrepancy_by_hand() -> None:
+    first = torch.tensor([[0.0], [1.0]])
+    second = torch.tensor([[1.0], [2.0], [-1.0]])
+    within_first, within_second = 1.0, (27.0 + 0.0 + (-1.0)) / 3.0
+    between = (3 * 1.0 + 8.0 + 27.0 + 0.0) / 6.0
+    assert polynomial_mmd(first, second) == pytest.approx(within_first + within_second - 2.0 * between)
+
+
+def test_kernel_distance_of_one_source_is_unbiased() -> None:
+    pairs = [(vectors(40, 3, seed=s), vectors(60, 3, seed=500 + s)) for s in range(60)]
+    values = [kernel_distance(made, real, 4, 0.95, generator()) for made, real in pairs]
+    estimates = torch.tensor([found.value for found in values])
+    assert estimates.mean().abs() < 3.0 * estimates.std() / math.sqrt(len(estimates))
+    assert min(found.value for found in values) < 0.0
+
+
+def test_kernel_interval_is_that_of_independent_blocks() -> None:
+    made, real = vectors(30, seed=1, shift=0.4), vectors(47)
+    source = generator(5)
+    left, right = torch.randperm(30, generator=source), torch.randperm(47, generator=source)
+    pairs = zip(left.tensor_split(3), right.tensor_split(3), strict=True)
+    values = torch.tensor([polynomial_mmd(made[a], real[b]) for a, b in pairs], dtype=torch.float64)
+    found = kernel_distance(made, real, 3, 0.95, generator(5))
+    reach = 1.959963984540054 * values.std().item() / math.sqrt(3)
+    assert (found.low, found.value, found.high) == pytest.approx(
+        (values.mean().item() - reach, values.mean().item(), values.mean().item() + reach)
+    )
+
+
+def test_kernel_distance_takes_fewer_blocks_where_images_are_few() -> None:
+    found = kernel_distance(vectors(5), vectors(9, seed=1), 20, 0.95, generator())
+    assert found.low < found.value < found.high
+
+
+def test_jackknife_of_a_mean_is_the_classical_standard_error() -> None:
+    rows = vectors(200)[:, :1]
+    found = jackknife(rows, lambda chosen: chosen.mean().item(), 200, 0.6826894921370859, generator())
+    error = rows.std().item() / math.sqrt(200)
+    assert found.value == pytest.approx(rows.mean().item())
+    assert (found.high - found.value, found.value - found.low) == pytest.approx((error, error), rel=1e-6)
+
+
+def test_jackknife_of_the_frechet_distance_matches_its_scatter_over_fresh_sets() -> None:
+    real = moments(vectors(5000, 3, seed=7))
+
+    def distance(chosen: Tensor) -> float:
+        return frechet_distance(moments(chosen), real)
+
+    fresh = torch.tensor([distance(vectors(200, 3, seed=100 + s, shift=0.7)) for s in range(100)])
+    found = jackknife(vectors(200, 3, seed=3, shift=0.7), distance, 50, 0.6826894921370859, generator())
+    assert found.high - found.value == pytest.approx(fresh.std().item(), rel=0.3)
+
+
+def test_normal_interval_reaches_1_96_standard_errors_at_95_percent() -> None:
+    found = normal_interval(2.0, 0.5, 0.95)
+    assert (found.low, found.high) == pytest.approx((2.0 - 0.979982, 2.0 + 0.979982), abs=1e-6)

@@ -1,0 +1,268 @@
+"""A whole build's metrics and artefacts, invented, in the formats that the stages write; for the report's tests."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.config import PARAMS, Critic, Params, load_params
+from tasks.files import write_arrays, write_json, write_table, write_text
+from tasks.judge import new_classifier, save_critic
+from tasks.labels import CLASS_SLUGS
+from tasks.paths import artifact, metrics_file, split_file, table_file
+
+ROOT = Path(__file__).parents[2]
+PER_CLASS = 12
+REFERENCES = {"real": 0.93, "blurred": 0.6, "noised": 0.4, "shuffled": 0.1}
+QUALITY = {"course": 0.21, "flagship": 0.82}
+Supply = Callable[[np.ndarray, int], np.ndarray]
+
+
+def plain_shapes(labels: np.ndarray, seed: int) -> np.ndarray:
+    """One grey bar per class, at a height of its own: enough to tell rows apart."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 40, (len(labels), 28, 28))
+    for image, label in zip(images, labels, strict=True):
+        image[2 + 2 * label : 6 + 2 * label, 4:24] += 180
+    return images.astype(np.uint8)
+
+
+def interval(value: float, half: float = 0.03) -> dict[str, float]:
+    return {"value": value, "low": max(0.0, value - half), "high": min(1.0, value + half)}
+
+
+def by_class(centre: float, spread: float = 0.15) -> list[float]:
+    return [round(min(1.0, max(0.0, centre + spread * np.sin(1.7 * index))), 4) for index in range(10)]
+
+
+def clip_block(quality: float, count: int) -> dict[str, Any]:
+    good, clear = 0.45 * quality + 0.05, 0.4 * quality + 0.05
+    per_class = {
+        slug: {
+            "good": interval(0.5 * value),
+            "clear": interval(0.4 * value),
+            "blurry": interval(1 - 0.9 * value),
+            "accuracy": interval(value, 0.05),
+        }
+        for slug, value in zip(CLASS_SLUGS, by_class(quality), strict=True)
+    }
+    return {
+        "num_images": count,
+        "good": interval(good),
+        "clear": interval(clear),
+        "blurry": interval(1 - good - clear),
+        "margin": interval(0.1 * quality, 0.01),
+        "accuracy": interval(quality),
+        "probability": interval(quality * 0.9),
+        "per_class": per_class,
+    }
+
+
+def critic_block(quality: float, count: int) -> dict[str, Any]:
+    fid = 60 * (1 - quality) ** 2
+    values = zip(CLASS_SLUGS, by_class(quality), strict=True)
+    return {
+        "num_images": count,
+        "accuracy": interval(quality),
+        "fid": fid,
+        "fid_low": fid * 0.95,
+        "fid_high": fid * 1.08,
+        "kid": fid / 40,
+        "kid_low": fid / 42,
+        "kid_high": fid / 38,
+        "precision": 0.7 * quality,
+        "recall": 0.6 * quality,
+        "density": 0.8 * quality,
+        "coverage": 0.75 * quality,
+        "per_class": {slug: {"accuracy": interval(value, 0.06)} for slug, value in values},
+    }
+
+
+def write_judges(drawn: bool, gate_passed: bool) -> None:
+    confusion = 0.9 * np.eye(10) + 0.01
+    write_json(
+        metrics_file("critic"),
+        {
+            "accuracy": interval(0.921, 0.006),
+            "validation_accuracy": 0.924,
+            "num_test": 10_000,
+            "per_class": {slug: interval(value) for slug, value in zip(CLASS_SLUGS, by_class(0.9, 0.08), strict=True)},
+            "confusion": (confusion / confusion.sum(axis=1, keepdims=True)).tolist(),
+            "parameters": 283_000,
+            "features": 128,
+            "images": 179_200,
+            "seconds": 61.0,
+        },
+    )
+    write_json(
+        metrics_file("scorer"),
+        {
+            "source": "fitted",
+            "model": "small open_clip model",
+            "sha256": "5" * 64,
+            "parameters": 1_200_000,
+            "logit_scale": 31.4,
+            "zero_shot_accuracy": interval(0.83, 0.01),
+            "auc_clear_blurry": interval(0.97 if gate_passed else 0.61, 0.01),
+            "auc_clear_noisy": interval(0.99, 0.005),
+            "num_test": 2000,
+            "per_class": {slug: interval(value) for slug, value in zip(CLASS_SLUGS, by_class(0.83), strict=True)},
+            "gate": {"passed": gate_passed, "zero_shot_accuracy": 0.5, "auc": 0.8},
+            "seconds": 70.0,
+        },
+    )
+    count = 10 * PER_CLASS
+    rows = {key: {"clip": clip_block(q, count), "critic": critic_block(q, count)} for key, q in REFERENCES.items()}
+    write_json(metrics_file("references"), {"num_images": count, "rows": rows})
+    hashes = {split: digit * 64 for split, digit in (("train", "1"), ("val", "2"), ("test", "3"))}
+    counts = {"train": [5500] * 10, "val": [500] * 10, "test": [1000] * 10}
+    prepare = {"drawn": drawn, "counts": counts, "pixel_mean": 0.286, "pixel_std": 0.353, "sha256": hashes}
+    write_json(metrics_file("prepare"), {**prepare, "duplicates": {"train_test": 10}})
+
+
+def write_history(name: str, steps: int, batch: int) -> None:
+    rows = []
+    for step in range(10, steps + 1, 10):
+        loss = 0.105 + 1.1 * np.exp(-step / (0.12 * steps))
+        validated = step % (steps // 5) == 0
+        rows.append(
+            {
+                "step": step,
+                "images": step * batch,
+                "seconds": step * 0.3,
+                "train_loss": loss,
+                "val_loss": loss * 1.02 if validated else None,
+                "lr": 0.001,
+                "grad_norm": 1.0,
+            }
+        )
+    write_table(artifact(name, "history.csv"), pd.DataFrame(rows))
+    shares = np.linspace(0.05, 0.95, 10)
+    levels = [
+        {
+            "step": step,
+            "level": share,
+            "value": 10 ** (4 * share - 2.5),
+            "val_loss": (0.5 - 0.4 * share) * (1 + 50 / step),
+        }
+        for step in (steps // 5, steps)
+        for share in shares
+    ]
+    write_table(artifact(name, "noise_levels.csv"), pd.DataFrame(levels))
+
+
+def write_pictures(name: str, quality: float, supply: Supply) -> None:
+    rng = np.random.default_rng(7)
+    labels = np.repeat(np.arange(10), PER_CLASS)
+
+    def mixed(images: np.ndarray, share: float) -> np.ndarray:
+        noise = rng.normal(127, 60, images.shape)
+        return np.clip(share * images + (1 - share) * noise, 0, 255).astype(np.uint8)
+
+    images = mixed(supply(labels, 1), quality)
+    seeds = np.arange(len(labels))
+    write_arrays(artifact(name, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
+    ten = np.arange(10)
+    clean, done = supply(ten, 2), np.linspace(0, 1, 11)
+    path = {
+        "images": np.stack([mixed(clean, float(share) * quality) for share in done]),
+        "x0": np.stack([mixed(clean, quality * (0.3 + 0.7 * float(share))) for share in done]),
+        "done": done,
+        "labels": ten,
+        "seeds": ten,
+    }
+    write_arrays(artifact(name, "trajectories.npz"), path)
+    steps = np.array([0, 100, 200, 300, 400, 500])
+    grids = np.stack([mixed(clean, quality * step / 500) for step in steps])
+    write_arrays(artifact(name, "progress.npz"), {"images": grids, "steps": steps, "labels": ten})
+
+
+def write_scores(name: str, block: dict[str, Any]) -> None:
+    count = 10 * PER_CLASS
+    labels = np.repeat(np.arange(10), PER_CLASS)
+    good = np.linspace(0.05, 0.55, count)
+    clear = np.linspace(0.05, 0.4, count)
+    columns = {"index": np.arange(count), "label": labels, "seed": np.arange(count), "good": good, "clear": clear}
+    rest = {"blurry": 1 - good - clear, "margin": 0.1 * good, "predicted": labels, "probability": good}
+    write_table(artifact(name, "scores.csv"), pd.DataFrame({**columns, **rest}))
+    rows = []
+    for slug, scores in block["per_class"].items():
+        row: dict[str, Any] = {"class": slug, "n": PER_CLASS}
+        for key in ("good", "clear", "blurry", "accuracy"):
+            row |= {key: scores[key]["value"], f"{key}_low": scores[key]["low"], f"{key}_high": scores[key]["high"]}
+        rows.append(row)
+    write_table(table_file(f"clip_{name}"), pd.DataFrame(rows))
+
+
+def write_variant(name: str, params: Params, supply: Supply) -> None:
+    spec, quality, count = params.variants[name], QUALITY[name], 10 * PER_CLASS
+    steps, batch = spec.training.steps, spec.training.batch
+    write_history(name, steps, batch)
+    write_pictures(name, quality, supply)
+    block = clip_block(quality, count)
+    write_scores(name, block)
+    environment = {"python": "3.11.7", "torch": "2.14.1", "numpy": "2.3.0", "device": "cpu", "device_name": "x86_64"}
+    summary = {
+        "variant": name,
+        "title": spec.title,
+        "parameters": 1_070_000 if name == "flagship" else 600_000,
+        "steps": steps,
+        "images": steps * batch,
+        "batch": batch,
+        "train_loss_first": 1.12,
+        "train_loss_final": 0.107,
+        "val_loss_final": 0.109,
+        "val_loss_best": 0.108,
+        "seconds": 301.5,
+        "images_per_second": 480.0,
+        "identity": "a" * 64,
+        "weights_sha256": "b" * 64,
+        "data_sha256": "1" * 64,
+        "environment": {**environment, "threads": 2, "precision": "float32"},
+        "snapshots": [{"step": steps, "val_loss": 0.109, "file": f"snapshots/step-{steps:07d}.safetensors"}],
+    }
+    write_json(metrics_file("train", name), summary)
+    sampling = {"variant": name, "num_images": count, "seconds": 12.0, "images_per_second": 10.0, "pixel_std": 0.35}
+    evaluations = spec.sampling.steps
+    extra = {"sampler": spec.sampling.kind, "evaluations": evaluations, "pixel_mean": 0.28}
+    write_json(metrics_file("sample", name), {**sampling, **extra})
+    ranks = {"best": list(range(count - 12, count)), "worst": list(range(12))}
+    write_json(metrics_file("score", name), {**block, **ranks})
+    write_json(metrics_file("evaluate", name), critic_block(quality, count))
+
+
+def write_critic() -> None:
+    """An untrained critic: what it says means nothing, and is the same every time."""
+    critic = Critic(channels=(8, 8, 8), features=8, steps=1, batch=8, lr=0.001, weight_decay=0.0, dropout=0.0)
+    save_critic(new_classifier(critic, seed=1), critic, {})
+
+
+def build_workspace(drawn: bool = False, gate_passed: bool = True, supply: Supply = plain_shapes) -> Params:
+    """Fill the current folder with the outputs of every stage before the figures; return the parameters used."""
+    params = load_params(ROOT / PARAMS)
+    write_text(PARAMS, (ROOT / PARAMS).read_text())
+    write_judges(drawn, gate_passed)
+    write_critic()
+    for split, per_class in (("train", 20), ("val", 10), ("test", 20)):
+        labels = np.repeat(np.arange(10), per_class)
+        write_arrays(split_file(split), {"images": supply(labels, 3), "labels": labels})
+    for name in params.variants:
+        write_variant(name, params, supply)
+    return params
+
+
+def real_garments(archives: Path) -> Supply:
+    """A supply of images from the official archives, for looking at the report by eye."""
+    pixels = gzip.decompress((archives / "t10k-images-idx3-ubyte.gz").read_bytes())
+    marks = gzip.decompress((archives / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 28, 28)
+    known = np.frombuffer(marks, np.uint8, offset=8)
+
+    def supply(labels: np.ndarray, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return np.stack([images[rng.choice(np.flatnonzero(known == label))] for label in labels])
+
+    return supply

@@ -1,0 +1,176 @@
+"""Figures and comparison tables: complete, repeatable, true to the metrics, safe with any title."""
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tasks.config import Params
+from tasks.errors import MissingResourceError
+from tasks.evidence import read_evidence
+from tasks.figures.clip import draw_clip_overall
+from tasks.figures.forward import draw_forward, noised
+from tasks.figures.losses import draw_losses
+from tasks.figures.run import run_figures
+from tasks.figures.samples import draw_samples, first_of_each_class
+from tasks.figures.schedule import draw_schedule, ratio_along
+from tasks.figures.style import montage, plain_number, theme
+from tasks.files import read_json, read_table, sha256_file
+from tasks.paths import FIGURES, artifact, metrics_file, table_file
+from tasks.recognition import settling_points
+from tests.tasks.report_workspace import build_workspace
+
+HOSTILE = r"$\frac$ <script>x</script> 100% _a_ \n"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
+    """A workspace with all figures drawn once, for a module of tests that only look."""
+    root = tmp_path_factory.mktemp("figures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        params = build_workspace()
+        run_figures(params.variants, params.seed)
+    return root, params
+
+
+def test_every_figure_exists_and_plots_exist_in_both_formats(workspace: tuple[Path, Params]) -> None:
+    folder = workspace[0] / FIGURES
+    pictures = {"forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship"}
+    pictures |= {"clip_gallery_course", "clip_gallery_flagship"}
+    plots = {"schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall"}
+    plots |= {"critic_classes", "critic_overall", "confusion"}
+    assert {path.stem for path in folder.glob("*.png")} == pictures | plots
+    assert {path.stem for path in folder.glob("*.svg")} == plots
+    for path in folder.glob("*.svg"):
+        ElementTree.parse(path)
+
+
+def test_the_same_measurements_give_the_same_bytes_even_under_another_style(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    folder = root / "again"
+    folder.mkdir()
+    evidence = read_evidence(params.variants)
+    with mpl.rc_context({"font.size": 30, "axes.grid": False, "savefig.dpi": 17}):
+        with theme():
+            draw_forward(evidence, folder, params.seed)
+            draw_losses(evidence, folder)
+            draw_samples(evidence, folder)
+        assert mpl.rcParams["font.size"] == 30
+    made = sorted(path.name for path in folder.iterdir())
+    assert made == ["forward.png", "losses.png", "losses.svg", "samples-1.png"]
+    assert [sha256_file(folder / name) for name in made] == [sha256_file(FIGURES / name) for name in made]
+
+
+def test_titles_are_drawn_literally(workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    variants = {name: replace(spec, title=HOSTILE[:-3]) for name, spec in params.variants.items()}
+    folder = root / "hostile"
+    folder.mkdir()
+    with theme():
+        for draw in (draw_clip_overall, draw_losses, draw_schedule):
+            draw(read_evidence(variants), folder)
+    for path in folder.glob("*.svg"):
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+        assert "script" not in tags
+
+
+def test_variants_table_repeats_the_metrics(workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace[0])
+    table = read_table(table_file("variants")).set_index("name")
+    assert list(table.index) == ["course", "flagship", "real", "blurred", "noised", "shuffled"]
+    critic, clip = read_json(metrics_file("evaluate", "flagship")), read_json(metrics_file("score", "flagship"))
+    row = table.loc["flagship"]
+    assert row["class_accuracy"] == critic["accuracy"]["value"]
+    assert (row["fid"], row["kid_high"], row["coverage"]) == (critic["fid"], critic["kid_high"], critic["coverage"])
+    assert (row["clip_good_low"], row["clip_blurry"]) == (clip["good"]["low"], clip["blurry"]["value"])
+    assert pd.isna(table.loc["real", "parameters"])
+    assert row["parameters"] == read_json(metrics_file("train", "flagship"))["parameters"]
+
+
+def test_recognition_table_has_a_row_per_image_and_position(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    counts = read_table(table_file("recognition")).groupby(["variant", "along"]).size()
+    assert counts.to_dict() == {(name, along): 110 if along == "reverse" else 60 for name, along in counts.index}
+    assert len(counts) == 4
+
+
+@pytest.mark.parametrize(
+    ("guesses", "expected"), [([0, 1, 1], 0.5), ([1, 1, 1], 0.0), ([1, 1, 0], None), ([1, 0, 1], 1.0)]
+)
+def test_an_image_settles_where_it_is_last_unrecognised(guesses: list[int], expected: float | None) -> None:
+    table = pd.DataFrame({"image": 0, "position": [0.0, 0.5, 1.0], "guess": guesses})
+    assert settling_points(table) == [expected]
+
+
+def test_a_missing_metrics_file_is_one_line(
+    workspace: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = build_workspace()
+    metrics_file("evaluate", "course").unlink()
+    with pytest.raises(
+        MissingResourceError, match=r"^reports/metrics/evaluate/course.json: is missing; expected .*; do "
+    ):
+        run_figures(params.variants, params.seed)
+    assert not FIGURES.exists()
+
+
+def test_montage_puts_images_where_they_belong_dark_on_light() -> None:
+    images = np.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4).astype(np.uint8)
+    picture = montage(images, gap=2)
+    assert picture.shape == (2 * 6 - 2, 3 * 6 - 2)
+    np.testing.assert_array_equal(picture[6:10, 12:16], 255 - images[1, 2])
+    assert (picture[4:6] == 255).all()
+
+
+def test_samples_are_the_first_of_each_class_unselected(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    shown = first_of_each_class(artifact("flagship", "samples.npz"), 8)
+    with np.load(artifact("flagship", "samples.npz")) as arrays:
+        np.testing.assert_array_equal(shown[7], arrays["images"][arrays["labels"] == 7][:8])
+
+
+def test_the_courses_process_keeps_the_known_share_of_the_signal(params: Params) -> None:
+    share, ratio = ratio_along(params.variants["course"])
+    assert share[-1] == 1.0
+    # prod(1 - linspace(0.0001, 0.02, 100)) = 0.3635, by hand in numpy
+    np.testing.assert_allclose(ratio[-1] / (1 + ratio[-1]), np.prod(1 - np.linspace(0.0001, 0.02, 100)), rtol=1e-12)
+
+
+def test_the_flagships_process_ends_at_the_samplers_largest_sigma(params: Params) -> None:
+    _, ratio = ratio_along(params.variants["flagship"])
+    np.testing.assert_allclose(ratio[-1], (0.5 / 40.0) ** 2, rtol=1e-9)
+
+
+def test_forward_process_at_zero_is_the_image_and_follows_the_closed_form(params: Params) -> None:
+    images = torch.arange(2 * 28 * 28).reshape(2, 28, 28).remainder(256).to(torch.uint8)
+    eps = torch.zeros(2, 1, 28, 28)
+    course = params.variants["course"]
+    np.testing.assert_array_equal(noised(course, images, eps, 0.0), images.numpy())
+    amplitude = float(np.sqrt(np.prod(1 - np.linspace(0.0001, 0.02, 100))))
+    expected = np.round((amplitude * (images.numpy() / 127.5 - 1) + 1) * 127.5)
+    assert np.abs(noised(course, images, eps, 1.0).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.001, "0.001"), (5.0, "5"), (20_000, "20k"), (3e6, "3M")])
+def test_tick_labels_are_plain(value: float, text: str) -> None:
+    assert plain_number(value) == text
+
+
+@pytest.fixture
+def params(workspace: tuple[Path, Params]) -> Params:
+    return workspace[1]

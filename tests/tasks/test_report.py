@@ -1,0 +1,284 @@
+"""The report as readers get it: true to the metrics, repeatable, self-contained, and safe with any title."""
+
+import re
+import zipfile
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import report_tables
+from tasks.config import Params
+from tasks.documents import Documents
+from tasks.errors import IntegrityError, MissingResourceError
+from tasks.evidence import interval, read_evidence
+from tasks.figures.tables import write_tables
+from tasks.files import read_json, read_table, sha256_file
+from tasks.findings import findings
+from tasks.paths import FIGURES, REPORTS, metrics_file, table_file
+from tasks.report import DRAWN, report_markdown, run_report
+from tasks.wording import escape, number_interval, percent_interval
+from tests.tasks.report_workspace import build_workspace
+
+PICTURES = ("forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship")
+PICTURES += ("clip_gallery_course", "clip_gallery_flagship")
+PLOTS = ("schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall")
+PLOTS += ("critic_classes", "critic_overall", "confusion")
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    r"$\frac$ and \input{x}",
+    '#import "x.typ": *',
+    "[a](javascript:alert(1))",
+    "**x** _y_ `z` ~w~ ^v^",
+    '"><img src=x onerror=y>',
+    "# heading | cell || ::: div",
+    "{{ 7 * 7 }} {% raw %} {#a}",
+    "--- ... 'quoted' @cite",
+    "https://example.org/x",
+)
+VOID = {"meta", "link", "img", "br", "hr", "col", "input"}
+
+
+class Page(HTMLParser):
+    """An HTML page as lists of what the tests ask for; refuses tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if "style" in self.open else data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def stand_in_figures() -> None:
+    """One tiny picture under each figure's name: drawing the real ones is tested elsewhere."""
+    FIGURES.mkdir(parents=True)
+    for index, name in enumerate(PICTURES + PLOTS):
+        Image.fromarray(np.full((4, 8), 10 * index, dtype=np.uint8)).save(FIGURES / f"{name}.png")
+    for name in PLOTS:
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40"><title>{name}</title></svg>'
+        (FIGURES / f"{name}.svg").write_text(svg)
+
+
+def prepared(root: Path, patch: pytest.MonkeyPatch, **settings: Any) -> Params:
+    patch.chdir(root)
+    params = build_workspace(**settings)
+    write_tables(read_evidence(params.variants))
+    stand_in_figures()
+    return params
+
+
+def built(root: Path, patch: pytest.MonkeyPatch, **settings: Any) -> Params:
+    params = prepared(root, patch, **settings)
+    run_report(params.report, params.variants)
+    return params
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
+    root = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        return root, built(root, patch)
+
+
+@pytest.fixture(scope="module")
+def page(workspace: tuple[Path, Params]) -> Page:
+    return Page((workspace[0] / REPORTS / "report.html").read_text())
+
+
+def source_of(params: Params) -> str:
+    evidence = read_evidence(params.variants)
+    recognition = read_table(table_file("recognition"))
+    claims = findings(evidence, recognition, params.evaluate.confidence)
+    return report_markdown(evidence, recognition, claims, params.report, params)
+
+
+def typst_of(params: Params, mark: str = "") -> str:
+    title = escape(params.report.title)
+    return Documents(source_of(params), title, escape(params.report.author), escape(mark)).typst_source()
+
+
+def test_numbers_in_the_html_are_those_of_the_metrics(workspace: tuple[Path, Params], page: Page) -> None:
+    root = workspace[0]
+    for variant in ("course", "flagship"):
+        critic = read_json(root / metrics_file("evaluate", variant))
+        clip = read_json(root / metrics_file("score", variant))
+        shown = [percent_interval(interval(critic["accuracy"])), percent_interval(interval(clip["blurry"]))]
+        shown.append(
+            number_interval(interval({"value": critic["fid"], "low": critic["fid_low"], "high": critic["fid_high"]}))
+        )
+        shown += [f"{critic['recall']:.3f}", percent_interval(interval(clip["per_class"]["bag"]["good"]))]
+        assert [text for text in shown if text not in page.text] == []
+
+
+def test_sections_come_in_the_sources_order(page: Page) -> None:
+    wanted = ["Understanding diffusion", "Model architecture", "Training analysis", "CLIP evaluation"]
+    wanted += ["Practical applications", "Bonus"]
+    positions = [page.text.rindex(name) if name == "Bonus" else page.text.index(name) for name in wanted]
+    assert positions == sorted(positions)
+
+
+def test_html_holds_every_figure_and_asks_for_nothing(workspace: tuple[Path, Params], page: Page) -> None:
+    assert len(page.of("img")) == len(PICTURES + PLOTS)
+    for image in page.of("img"):
+        assert (image["src"] or "").startswith("data:image/")
+        assert image["alt"]
+    addresses = [a[key] or "" for _, a in page.tags for key in ("href", "src", "action", "data", "poster") if key in a]
+    assert [address for address in addresses if not address.startswith(("#", "data:"))] == []
+    style = (workspace[0] / REPORTS / "report.html").read_text().partition("<style")[2].partition("</style>")[0]
+    assert "@import" not in style
+    assert "url(" not in style
+    policies = [
+        meta["content"] or "" for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'")
+    assert page.of("script") == []
+
+
+def test_formulas_are_mathml_and_references_are_resolved(page: Page) -> None:
+    assert len(page.of("math")) > 10
+    assert "Figure\u00a0?" not in page.text
+    assert "Table\u00a0?" not in page.text
+    figures = [int(found) for found in re.findall(r"Figure (\d+)\.", page.text)]
+    assert sorted(set(figures)) == list(range(1, len(PICTURES + PLOTS) + 1))
+
+
+def test_internal_links_lead_somewhere(page: Page) -> None:
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {(a["href"] or "")[1:] for a in page.of("a")} <= ids
+
+
+def test_the_same_files_give_the_same_bytes(workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    names = [REPORTS / f"report.{ending}" for ending in ("html", "pdf", "docx")]
+    before = [sha256_file(name) for name in names]
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    run_report(params.report, params.variants)
+    assert [sha256_file(name) for name in names] == before
+
+
+def test_docx_is_stamped_with_the_fixed_time_and_holds_png_pictures(workspace: tuple[Path, Params]) -> None:
+    with zipfile.ZipFile(workspace[0] / REPORTS / "report.docx") as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {2000}
+        pictures = [name for name in archive.namelist() if name.startswith("word/media/")]
+        assert len(pictures) == len(PICTURES + PLOTS)
+        assert {Path(name).suffix for name in pictures} == {".png"}
+
+
+def test_pdf_is_a_pdf(workspace: tuple[Path, Params]) -> None:
+    content = (workspace[0] / REPORTS / "report.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Type /Page") >= 5 or content.count(b"/Type/Page") >= 5
+
+
+def test_a_real_build_carries_no_mark(workspace: tuple[Path, Params], page: Page) -> None:
+    assert DRAWN not in page.text
+
+
+def test_a_drawn_build_says_so_on_every_page_and_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = built(tmp_path, monkeypatch, drawn=True)
+    page = Page((REPORTS / "report.html").read_text())
+    sections = sum(tag == "h1" for tag, _ in page.tags) - 1
+    assert page.text.count(DRAWN) == sections + 1  # one over the page that stays in view
+    assert any(attributes.get("class") == "mark" for attributes in page.of("div"))
+    header = typst_of(params, DRAWN).partition("header:")[2].partition("footer:")[0]
+    assert DRAWN in header
+    with zipfile.ZipFile(REPORTS / "report.docx") as archive:
+        assert archive.read("word/document.xml").decode().count(DRAWN) == sections
+
+
+def test_a_failed_gate_is_said_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(prepared(tmp_path, monkeypatch, gate_passed=False))
+    assert "**CLIP failed its test on real images." in source
+    assert "**The scorer failed its gate.**" in source
+    assert "It passed." not in source
+    assert "CLIP passed its test" not in source
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_hostile_text_is_shown_literally(
+    payload: str, workspace: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    markdown = "# Heading\n\n" + escape(payload) + "\n\n" + report_tables.pipe_table(("a", "b"), [(payload, payload)])
+    document = Documents(markdown, escape(payload), escape(payload), escape(payload))
+    document.write_html(tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    assert page.text.count(payload) == 7  # title twice, author, mark, paragraph, two cells
+    assert not {"script", "img", "math", "strong", "em", "code"} & {tag for tag, _ in page.tags}
+    assert [a for a in page.of("a") if a.get("href") not in ("#heading",)] == []
+    document.write_pdf(tmp_path / "page.pdf")
+    document.write_docx(tmp_path / "page.docx")
+
+
+def test_hostile_titles_pass_through_the_whole_report(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    titles = dict(zip(params.variants, PAYLOADS[:2], strict=True))
+    variants = {name: replace(spec, title=titles[name]) for name, spec in params.variants.items()}
+    report = replace(params.report, title=PAYLOADS[2], left_out=PAYLOADS)
+    hostile = replace(params, variants=variants, report=report)
+    source = source_of(hostile)
+    for title in titles.values():
+        assert title not in source
+        assert escape(title) in source
+    typst_of(hostile)
+
+
+def test_a_missing_metrics_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    metrics_file("scorer").unlink()
+    with pytest.raises(
+        MissingResourceError, match=r"^reports/metrics/scorer.json: is missing; expected .*; do [^\n]*$"
+    ):
+        run_report(params.report, params.variants)
+
+
+@pytest.mark.parametrize("name", ["schedule.png", "schedule.svg", "forward.png", "samples-1.png"])
+def test_a_missing_figure_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    (FIGURES / name).unlink()
+    with pytest.raises(MissingResourceError, match=rf"^reports/figures/{name}: is missing; expected .*; do [^\n]*$"):
+        run_report(params.report, params.variants)
+
+
+def test_a_source_that_pandoc_doubts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"^report: pandoc failed .*; do [^\n]*$"):
+        Documents("![x](nowhere.png)", "t", "", "").write_html(tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_raw_code_in_the_source_is_text(tmp_path: Path) -> None:
+    """The second line of defence: what escapes escaping still cannot become code of an output format."""
+    raw = "<b onclick=x>bold</b> \\newcommand{\\x}{y} `<i>`{=html} `#panic()`{=typst}"
+    document = Documents(raw, "t", "", "")
+    document.write_html(tmp_path / "page.html")
+    assert "<b onclick=x>bold</b>" in Page((tmp_path / "page.html").read_text()).text
+    document.write_pdf(tmp_path / "page.pdf")
