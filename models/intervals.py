@@ -65,4 +65,4 @@ def bootstrap(
     values = values.to(torch.float64)
     count = len(values)
     draws = [statistic(values[torch.randint(count, (count,), generator=generator)]) for _ in range(resamples)]
-    return percentile_interval(statistic(values), torch.tensor(draws), confidence)
+    return percentile_interval(statistic(values), torch.tensor(draws, dtype=torch.float64), confidence)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 from models.intervals import Interval
 
@@ -57,3 +58,38 @@ def wilson(hits: int, total: int, z: float) -> Interval:
     centre = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def quantile(confidence: float) -> float:
+    """The quantile of the normal distribution behind a two-sided interval: 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def widened(share: Interval, total: int, confidence: float) -> Interval:
+    """A share's interval, or Wilson's where answers that all agree have left a bootstrap without any width.
+
+    Args:
+        share: the share with its bootstrap interval.
+        total: number of answers.
+        confidence: of the intervals.
+    """
+    if share.high > share.low:
+        return share
+    return wilson(round(share.value * total), total, quantile(confidence))
+
+
+def median_interval(values: Sequence[float], confidence: float) -> Interval:
+    """The median with its distribution-free interval from the order of the values (Conover 1999, section 3.2).
+
+    Args:
+        values: at least one; infinity stands for a value beyond all others.
+        confidence: at least that probability lies inside; where even the extremes hold less, the interval
+            is everything from minus to plus infinity.
+    """
+    ranked, total = sorted(values), len(values)
+    below = [sum(math.comb(total, k) for k in range(rank + 1)) / 2**total for rank in range(total)]
+    left_out = [rank for rank in range(total) if 2 * below[rank] <= 1 - confidence]
+    middle = ranked[(total - 1) // 2]
+    if not left_out:
+        return Interval(middle, -math.inf, math.inf)
+    return Interval(middle, ranked[left_out[-1]], ranked[total - 1 - left_out[-1]])

@@ -11,16 +11,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.spec import DdpmSpec, EdmSpec
-from tasks import findings, report_tables, wording
+from tasks import class_findings, findings, report_tables, wording
 from tasks.config import Params, Report, Variant, load_params
 from tasks.documents import FOLDER, Documents
-from tasks.evidence import Evidence, interval, read_evidence
+from tasks.evidence import Evidence, Judged, interval, read_evidence
 from tasks.files import read_table, require_file
-from tasks.findings import VERDICTS, Finding
 from tasks.noise_left import audit_of
 from tasks.numbering import Numbering
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.recognition import settling_points
+from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
 
 DRAWN = "Drawn garments: a demonstration, not Fashion-MNIST"
@@ -119,8 +119,6 @@ def _tools() -> dict[str, Any]:
         **{name: getattr(report_tables, name) for name in tables},
         "verdict_mark": report_tables.verdict_mark,
         "interval": interval,
-        "extremes": findings.extremes,
-        "ranking_text": findings.ranking_text,
         "pages": pages,
     }
 
@@ -142,11 +140,14 @@ def _facts(evidence: Evidence, recognition: pd.DataFrame, params: Params) -> dic
     paths = int(reverse.groupby(["variant", "position"]).size().min())
     scorer, evaluate = params.scorer, params.evaluate
 
+    def extremes(row: Judged, judge: class_findings.Judge) -> Markdown:
+        return class_findings.extremes(row, judge, evaluate.confidence)
+
     def prompt(kind: str) -> str:
         return str(getattr(scorer, f"{kind}_prompt")).format(scorer.class_words[0])
 
     def settling(name: str) -> str:
-        return findings.settling_text(settling_points(reverse[reverse["variant"] == name]))
+        return findings.settling_text(settling_points(reverse[reverse["variant"] == name]), evaluate.confidence)
 
     return {
         "source": source,
@@ -156,14 +157,17 @@ def _facts(evidence: Evidence, recognition: pd.DataFrame, params: Params) -> dic
         "worst_case": f"{100 / math.sqrt(paths):.0f}",
         "per_class": evidence.references["num_images"] // 10,
         "prompt": prompt,
+        "extremes": extremes,
+        "ranking": class_findings.ranking_text(evidence, evaluate.confidence),
+        "loss_quality": findings.loss_quality_finding(evidence, evaluate.confidence),
         "settling": settling,
-        "confidence": f"{100 * evaluate.confidence:g} %",
+        "confidence": f"{100 * evaluate.confidence:g}{wording.NBSP}%",
         "neighbours": evaluate.neighbours,
         "blur": f"{evaluate.reference_blur_sigma:g}",
         "noise": f"{evaluate.reference_noise_sigma:g}",
         "seed": params.seed,
         "gate_text": findings.gate_finding(evidence).text,
-        "balance": findings.balance_finding(evidence),
+        "balance": class_findings.balance_finding(evidence),
     }
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from models.intervals import Interval
 from models.spec import EdmSpec
 from tasks.evidence import Evidence, Judged, VariantEvidence, interval, network_name, process_name
-from tasks.findings import Finding
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
+from tasks.verdicts import Finding
 from tasks.wording import (
     Markdown,
     count,

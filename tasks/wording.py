@@ -45,7 +45,7 @@ def number(value: float, digits: int = 3) -> str:
     """A number with that many significant digits, never in scientific notation between 0.0001 and 100000."""
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
         return signed(f"{value:.{digits - 1}e}")
-    text = f"{value:.{digits}g}"
+    text = f"{value:#.{digits}g}".rstrip(".")
     return signed(f"{float(text):,.0f}" if "e" in text else text)
 
 

@@ -1,0 +1,57 @@
+# `make` prints what it can do. Every target that needs the environment installs it first, once.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help report demo gpu test test-fast lint ui down clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model and the flagship (about 20 minutes on 2 cores)
+	@python -m tasks.config
+	@python -m flows.pipeline
+
+demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about two minutes)
+	@python -m tasks.config demo
+	@python -m flows.pipeline --profile demo
+
+gpu: .venv/.runtime ## Build the full-size report on one CUDA GPU
+	@python -m tasks.config gpu
+	@python -m flows.pipeline --profile gpu
+
+test: .venv/.dev ## Run every test
+	@python -m pytest
+
+test-fast: .venv/.dev ## Run the tests that take seconds
+	@python -m pytest -m "not slow"
+
+lint: .venv/.dev ## Check style and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+ui: .venv/.runtime ## Start the Prefect and MLflow servers on this machine and print their addresses
+	@python -m flows.services up
+
+down: .venv/.runtime ## Stop both servers
+	@python -m flows.services down
+
+clean: ## Remove everything that was generated; the environment, the caches and MLflow's records stay
+	rm -rf data/raw data/prepared artifacts reports builds .work
+
+.venv/.python:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	    && "$$python" -m venv .venv && touch $@ && exit 0; \
+	done; echo 'error: python3: none is 3.11 or newer; expected Python 3.11 or newer; do install it' >&2; exit 4
+
+.venv/.runtime: requirements/runtime.lock | .venv/.python
+	@python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+.venv/.dev: requirements/dev.lock | .venv/.python
+	@python -m pip install --quiet --require-hashes -r $<
+	@touch $@

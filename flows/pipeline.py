@@ -1,0 +1,211 @@
+"""The parent flow: rebuilds a report through DVC, with every stage as a sub-flow.
+
+``python -m flows.pipeline [--profile demo] [stage ...]``, or as the Prefect deployment of ``prefect.yaml``. One Prefect
+server serves all stages: the one that answers, else one of its own for the time of the build, else none.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from flows.artifacts import in_flow_run, show_link, show_markdown
+from flows.environment import log_to_stderr, prefect_mode, prepare_environment, reachable_prefect
+from flows.mirror import AFTERWARDS, mlflow_address
+from flows.observed import PARENT, current_flow_run, run_job
+from flows.repro import StageFailedError, repro
+from flows.stage import CommandLine, guarded, single_writer
+from flows.workspace import prepare_workspace, profile_params
+from tasks.config import PARAMS, load_params
+from tasks.errors import ConfigError
+from tasks.paths import project_root
+
+prepare_environment()  # before Prefect reads it
+
+from prefect import flow  # noqa: E402 - see the line above
+
+logger = logging.getLogger("flows.pipeline")
+RECONCILE_SECONDS = 120.0
+STAGE_LINE = re.compile(r"^(Running stage|Stage '|ERROR)")
+TARGET = re.compile(r"[a-z_]+(@[a-z][a-z0-9_]*)?")
+
+
+@flow(name="pipeline", validate_parameters=False)
+def pipeline(profile: str | None = None, targets: list[str] | None = None) -> str:
+    """Rebuild a report.
+
+    Args:
+        profile: name of a file in ``profiles/``, or None for the project's own parameters.
+        targets: DVC stages to bring up to date; all of them if not given.
+
+    Returns:
+        The path of the report.
+    """
+    check_request(profile, targets or [])
+    with single_builder(profile):
+        return str(rebuild(profile, targets or []))
+
+
+def single_builder(profile: str | None) -> AbstractContextManager[None]:
+    """Hold a workspace's lock.
+
+    Raises:
+        TryAgainError: the same workspace is being rebuilt elsewhere.
+    """
+    return single_writer(f"pipeline-{profile or 'project'}")
+
+
+def rebuild(profile: str | None, targets: list[str]) -> Path:
+    """Bring a workspace, whose lock is held, up to date and return the path of its report.
+
+    Raises:
+        StageFailedError: a stage failed.
+    """
+    workspace = prepare_workspace(profile)
+    environment = _stage_environment()
+    threading.Thread(target=_open_mlflow, daemon=True).start()
+    try:
+        repro(workspace, targets, environment, _tell)
+    except StageFailedError:
+        _reconcile(workspace, environment)
+        raise
+    _reconcile(workspace, environment)
+    report = workspace / "reports" / "report.html"
+    show_markdown("report", f"The report: `{report}`", "Where the report lies")
+    show_link("mlflow", mlflow_address(), "All runs in MLflow")
+    return report
+
+
+def check_request(profile: str | None, targets: list[str]) -> None:
+    """Refuse what cannot be built, before anything slow is started.
+
+    Raises:
+        ConfigError: the profile, the parameters or a target are wrong.
+    """
+    unknown = [target for target in targets if not TARGET.fullmatch(target)]
+    if unknown:
+        raise ConfigError("targets", f"got {unknown[0]!r}", "names of stages", "see them with `dvc stage list`")
+    if profile is None:
+        load_params(project_root() / PARAMS)
+    else:
+        profile_params(project_root(), profile)
+
+
+def main() -> NoReturn:
+    """Rebuild as a program and leave with its exit code."""
+    log_to_stderr()
+    sys.exit(guarded(_program, "--debug" in sys.argv[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rebuild:
+    """The parent flow's work, to be observed."""
+
+    arguments: dict[str, Any]
+    name: str = "pipeline"
+
+    @property
+    def label(self) -> str:
+        return f"pipeline-{self.arguments['profile'] or 'project'}"
+
+    def run(self) -> None:
+        report = rebuild(**self.arguments)
+        if report.is_file():
+            sys.stdout.write(f"The report: {report}\n")
+
+
+def _program() -> None:
+    parser = CommandLine(prog="python -m flows.pipeline", description="Rebuild a report.")
+    parser.add_argument("--profile", help="name of a file in profiles/")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("targets", nargs="*", help="stages to bring up to date; all of them if none is named")
+    options = parser.parse_args()
+    check_request(options.profile, options.targets)
+    mode = prefect_mode()
+    with _termination_raised(), single_builder(options.profile):
+        address = None if mode == "off" else reachable_prefect()
+        work = _Rebuild({"profile": options.profile, "targets": options.targets})
+        run_job(work, mode, address, ephemeral=_has_loopback())
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, as an exception that unwinds the build."""
+
+    signal = int(signal.SIGTERM)
+
+
+@contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that the stages are ended before this process is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _TerminatedError
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _stage_environment() -> dict[str, str]:
+    """What stages are told: the parent's server and flow run, and that their records are written afterwards."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, AFTERWARDS: "1", "PYTHONUNBUFFERED": "1", "PATH": path}
+    if in_flow_run():
+        environment["PREFECT_API_URL"], environment[PARENT] = current_flow_run()
+        environment.pop("PREFECT_SERVER_EPHEMERAL_ENABLED", None)
+    else:
+        environment["PIPELINE_PREFECT"] = "off"
+    return environment
+
+
+def _tell(line: str) -> None:
+    """Pass a line of a stage on; DVC's own lines are shown in Prefect too, where each stage has shown its own."""
+    if in_flow_run() and STAGE_LINE.match(line):
+        logger.info(line)
+    else:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def _open_mlflow() -> None:
+    """Have MLflow's store ready before the first stage needs it; whatever goes wrong, the stages find out."""
+    from tasks.tracking import open_store
+
+    with contextlib.suppress(Exception):
+        open_store()
+
+
+def _reconcile(workspace: Path, environment: dict[str, str]) -> None:
+    """Write the records of all stages, in bounded time and without a say in the build's success."""
+    command = [sys.executable, "-m", "flows.reconcile"]
+    try:
+        subprocess.run(command, cwd=workspace, env=environment, timeout=RECONCILE_SECONDS, check=True)
+    except subprocess.SubprocessError as error:
+        logger.warning("warning: MLflow may lack records (%s); run python -m flows.reconcile", type(error).__name__)
+
+
+def _has_loopback() -> bool:
+    """Whether this machine lets a process serve another one; some sandboxes do not."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

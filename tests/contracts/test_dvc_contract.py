@@ -1,0 +1,121 @@
+"""`dvc.yaml` says what each stage is made from: exactly the code it uses, and exactly the parameters it reads."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+# Modules that decide how a stage is run, watched, checked or reported, but not what it makes.
+WITHOUT_EFFECT = {
+    "flows/artifacts.py",
+    "flows/environment.py",
+    "flows/mirror.py",
+    "flows/observed.py",
+    "flows/stage.py",
+    "models/spec.py",
+    "tasks/config.py",
+    "tasks/config_errors.py",
+    "tasks/errors.py",
+    "tasks/lineage.py",
+    "tasks/live_tracking.py",
+    "tasks/metrics.py",
+    "tasks/paths.py",
+    "tasks/progress.py",
+    "tasks/records.py",
+    "tasks/run_params.py",
+    "tasks/signals.py",
+    "tasks/strict_yaml.py",
+    "tasks/tracking.py",
+    "tasks/tracking_place.py",
+}
+NOT_STAGES = {"dvc", "pipeline", "reconcile", "repro", "services", "workspace"}
+CODE = ("flows/", "tasks/", "models/")
+
+
+def imports(path: Path) -> set[Path]:
+    """The project's modules that a module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found |= {file for name in names for file in files_of(name)}
+    return found
+
+
+def files_of(name: str) -> list[Path]:
+    base = ROOT.joinpath(*name.split("."))
+    return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+
+
+def closure(stage: str) -> set[str]:
+    """The modules that can change what a stage makes."""
+    seen: set[Path] = set()
+    waiting = {ROOT / "flows" / f"{stage}.py"}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        if str(path.relative_to(ROOT)) not in WITHOUT_EFFECT:
+            waiting |= imports(path) - seen
+    names = {str(path.relative_to(ROOT)) for path in seen if path.name != "__init__.py" or len(code(path)) > 0}
+    return names - WITHOUT_EFFECT
+
+
+def code(path: Path) -> list[ast.stmt]:
+    """The statements of a module beside its docstring."""
+    return [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.Expr)]
+
+
+def params_read(stage: str) -> set[str]:
+    """The groups that a stage takes out of ``params``, in its function or where it reads the file again."""
+    texts = [(ROOT / name).read_text() for name in closure(stage)]
+    return {group for text in texts if "load_params" in text for group in attributes_of_params(text)}
+
+
+def attributes_of_params(text: str) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "params"}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_code_dependencies_are_the_import_closure(stage: str) -> None:
+    declared = {str(path) for path in STAGES[stage]["deps"] if str(path).startswith(CODE)}
+    wanted = closure(stage)
+    assert declared == wanted, f"missing {sorted(wanted - declared)}, needless {sorted(declared - wanted)}"
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_parameters_are_those_that_are_read(stage: str) -> None:
+    declared = {str(group).partition(".")[0] for group in STAGES[stage]["params"]}
+    assert declared == params_read(stage)
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_a_stage_is_described_and_runs_its_module(stage: str) -> None:
+    definition = STAGES[stage]
+    variant = " ${item.variant}" if "matrix" in definition else ""
+    assert definition["desc"]
+    assert definition["cmd"] == f"python -m flows.{stage}{variant}"
+
+
+def test_every_stage_module_is_a_stage() -> None:
+    modules = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__"}
+    helpers = {Path(name).stem for name in WITHOUT_EFFECT if name.startswith("flows/")}
+    assert modules - helpers - NOT_STAGES == set(STAGES)
+
+
+def test_variants_stand_in_the_parameters_alone() -> None:
+    definitions = [definition for definition in STAGES.values() if "matrix" in definition]
+    assert len(definitions) == 4
+    assert all(definition["matrix"] == {"variant": "${variants}"} for definition in definitions)
+
+
+def test_modules_without_effect_exist() -> None:
+    assert all((ROOT / name).is_file() for name in WITHOUT_EFFECT)

@@ -1,0 +1,129 @@
+"""The parent flow: what it refuses, what it tells its stages, and one whole build."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.workspace
+from tasks.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("default:::prefect")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project, so that a build under test leaves nothing behind in the real one."""
+    root = tmp_path / "project"
+    for path in flows.workspace.project_files(ROOT):
+        if path.parts[0] not in ("tests", "docs"):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes((ROOT / path).read_bytes())
+    monkeypatch.chdir(root)
+    return root
+
+
+def program(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "flows.pipeline", *arguments]
+    known = {**os.environ, "PIPELINE_PREFECT": "off", **environment}
+    return subprocess.Popen(
+        command, env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+@pytest.mark.parametrize("target", ["--force", "train; rm -rf /", "../x", "Train"])
+def test_a_target_that_is_no_stage_name_is_refused(project: Path, target: str) -> None:
+    from flows.pipeline import check_request
+
+    with pytest.raises(ConfigError, match="targets: got"):
+        check_request(None, [target])
+
+
+@pytest.mark.parametrize("target", ["fetch", "train@course", "sample@wide_2"])
+def test_names_of_stages_are_accepted(project: Path, target: str) -> None:
+    from flows.pipeline import check_request
+
+    check_request("demo", [target])
+
+
+def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -> None:
+    process = program("--profile", "nope", PIPELINE_PREFECT="on")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.splitlines() == ["error: --profile: got 'nope'; expected one of demo, gpu; do correct the name"]
+    assert not (project / "builds").exists()
+
+
+def test_the_same_workspace_is_not_rebuilt_twice_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.pipeline import single_builder
+
+    with single_builder("demo"):
+        process = program("--profile", "demo", "fetch")
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "pipeline-demo.lock: is held by another process" in errors
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_gives_the_build_its_exit_code(project: Path) -> None:
+    profile = project / "profiles" / "demo.yaml"
+    profile.write_text(profile.read_text().replace("source: drawn", "source: archives\n  folders: []\n  mirrors: []"))
+    process = program("--profile", "demo", "fetch")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert errors.splitlines()[-1].startswith("error: fetch: failed with exit code 4")
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_stages_too(project: Path) -> None:
+    process = program("--profile", "demo", "train@course")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("> python -m flows.train"):
+            break
+    time.sleep(8)  # into the training
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(project) not in left
+
+
+@pytest.mark.slow
+def test_the_demonstration_is_built_from_nothing_and_then_stands(project: Path) -> None:
+    process = program("--profile", "demo", PIPELINE_PREFECT="auto")
+    output, errors = process.communicate(timeout=1800)
+    assert process.returncode == 0, errors
+    reports = project / "builds" / "demo" / "reports"
+    assert f"The report: {reports / 'report.html'}" in output
+    for suffix in ("html", "pdf", "docx"):
+        assert (reports / f"report.{suffix}").stat().st_size > 10_000
+    assert completed_runs(project) >= {"pipeline-demo", "fetch", "train-course", "evaluate-flagship", "report"}
+
+    start = time.monotonic()
+    again = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=project / "builds" / "demo",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Running stage" not in again.stdout
+    assert "Data and pipelines are up to date." in again.stdout
+    assert time.monotonic() - start < 15.0
+
+
+def completed_runs(project: Path) -> set[Any]:
+    """Names of the flow runs that the Prefect server of the build knows as completed."""
+    import sqlite3
+
+    with sqlite3.connect(project / ".prefect" / "prefect.db") as connection:
+        rows = connection.execute("SELECT name FROM flow_run WHERE state_type = 'COMPLETED'").fetchall()
+    connection.close()
+    return {name for (name,) in rows}
