@@ -48,6 +48,8 @@ def _settings(root: Path, work: Path) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MPLCONFIGDIR": str(work / "matplotlib"),
+        # Threads that wait must sleep: spinning, two processes that share two cores slow each other down tenfold.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_CLIENT_MAX_RETRIES": "1",
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OWN_LOGGERS),
