@@ -40,6 +40,7 @@ down: .venv/.runtime ## Stop both servers
 	@python -m flows.services down
 
 clean: ## Remove everything that was generated; the environment, the caches and MLflow's records stay
+	@if [ -d .work/services ] && [ -x .venv/bin/python ]; then python -m flows.services down; fi
 	rm -rf data/raw data/prepared artifacts reports builds .work
 
 .venv/.python:

@@ -53,6 +53,7 @@ def _settings(root: Path, work: Path) -> dict[str, str]:
         "PREFECT_CLIENT_MAX_RETRIES": "1",
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OWN_LOGGERS),
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",

@@ -116,10 +116,11 @@ def _run_flow(job: Job, outcome: _Outcome) -> None:
 
 
 def _shorten_errors() -> None:
-    """Have Prefect log an error that its own line explains without a traceback."""
+    """Have Prefect log an error that one line explains, ours or a lost connection, without a traceback."""
+    import httpx
 
     def shorten(entry: logging.LogRecord) -> bool:
-        if entry.exc_info and isinstance(entry.exc_info[1], PipelineError):
+        if entry.exc_info and isinstance(entry.exc_info[1], PipelineError | httpx.HTTPError):
             entry.exc_info = entry.exc_text = None
         return True
 

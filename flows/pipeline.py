@@ -33,7 +33,7 @@ from tasks.paths import project_root
 
 prepare_environment()  # before Prefect reads it
 
-from prefect import flow  # noqa: E402 - see the line above
+from prefect import flow, get_run_logger  # noqa: E402 - see the line above
 
 logger = logging.getLogger("flows.pipeline")
 RECONCILE_SECONDS = 120.0
@@ -174,7 +174,7 @@ def _stage_environment() -> dict[str, str]:
 def _tell(line: str) -> None:
     """Pass a line of a stage on; DVC's own lines are shown in Prefect too, where each stage has shown its own."""
     if in_flow_run() and STAGE_LINE.match(line):
-        logger.info(line)
+        get_run_logger().info(line)
     else:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

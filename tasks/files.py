@@ -80,10 +80,12 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
             if file.is_file():
                 file.chmod(0o644)
                 sync_file(file)
+        replaced = temporary.with_name(f"{temporary.name}-old")
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(replaced)  # two renames: a kill leaves a whole folder or none, never half of one
         temporary.replace(path)
         sync_folder(path.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -69,7 +69,7 @@ def loss_finding(evidence: Evidence) -> Finding | None:
     reached = round(last, 3) <= high
     verdict: Verdict = "confirmed" if first > 1 and reached else "confirmed in part" if last < first else "refuted"
     text = (
-        f"{variant.spec.title}: {number(first)} over the first logged steps, {number(last)} over the last, "
+        f"{variant.spec.title}: {number(first)} at the first step, {number(last)} over the last logged steps, "
         f"after {count(variant.train['images'])} images; the source's end is {low:.3f} to {high:.3f}."
     )
     return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text))
@@ -184,4 +184,10 @@ def gate_finding(evidence: Evidence) -> Finding:
         f"0.5 is chance)."
     )
     verdict: Verdict = "confirmed" if scorer["gate"]["passed"] else "refuted"
+    if scorer["source"] == "fitted" and verdict == "confirmed":
+        verdict = "not answered"
+        text += (
+            " This scorer was fitted here on the same kinds of damage: that it passes says that it learnt them, not "
+            "that a general CLIP measures clarity."
+        )
     return Finding("CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text))

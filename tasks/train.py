@@ -1,6 +1,5 @@
 """Fit one variant: resumable at any moment, recorded row by row, stopped cleanly by signals and by bad numbers."""
 
-import hashlib
 import json
 import logging
 import shutil
@@ -27,6 +26,7 @@ from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.signals import stop_requests
 from tasks.snapshots import progress_arrays, sample_grid, snapshot_steps, take_snapshot, weights_file
+from tasks.strict_yaml import read_mapping
 from tasks.training_run import TrainingRun, begin_run
 from tasks.validation import Validation
 from tasks.weights import save_model
@@ -62,7 +62,9 @@ def run_training(
     run = begin_run(folder, spec, config, split, device)
     trainer = Trainer(run, spec, Validation(load_split("val"), spec.training.validation_images, seed, device), sink)
     trainer.fit(split, autocast(compute, device))
-    return publish(variant, spec, trainer, environment_record(compute, device))
+    summary = publish(variant, spec, trainer, environment_record(compute, device))
+    shutil.rmtree(folder)  # it serves an unfinished run; what is finished is DVC's to keep
+    return summary
 
 
 def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
@@ -125,9 +127,10 @@ class Trainer:
         run.ema.update(run.diffusion)
         run.window.append(report.loss)
         last = step == training.steps
-        if step % training.log_every == 0 or last:
-            self._log(report, validate=step % training.validate_every == 0 or last or step in self._snapshots)
-        if step in self._snapshots:
+        kept = step in self._snapshots
+        if step % training.log_every == 0 or step == 1 or kept:
+            self._log(report, validate=step % training.validate_every == 0 or kept)
+        if kept:
             take_snapshot(run.folder, run.ema.model, self.spec.sampling, run.config["seed"], step)
             for row in self.validation.by_level(run.ema.model):
                 self.levels.append({"step": step, **row})
@@ -198,15 +201,16 @@ def summary_of(trainer: Trainer, spec: Variant) -> dict[str, Any]:
 
 
 def _snapshot_entry(folder: Path, rows: list[Row], step: int) -> dict[str, Any]:
-    nearest = min((row for row in rows if row["val_loss"] is not None), key=lambda row: abs(row["step"] - step))
-    return {"step": step, "val_loss": nearest["val_loss"], "file": f"snapshots/{weights_file(folder, step).name}"}
+    (val_loss,) = (row["val_loss"] for row in rows if row["step"] == step)
+    return {"step": step, "val_loss": val_loss, "file": f"snapshots/{weights_file(folder, step).name}"}
 
 
 def _code_sha256() -> str:
-    """Hash of the mathematics and of this loop: a checkpoint made by other code is not resumed."""
-    folder = Path(models.__file__).parent
-    sources = [*sorted(folder.glob("*.py")), *(Path(__file__).with_name(f"{name}.py") for name in ("batches", "train"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    """Hash of the code that DVC holds this stage to: a checkpoint made by other code is not resumed."""
+    root = Path(models.__file__).parents[1]
+    dependencies = read_mapping(root / "dvc.yaml")["stages"]["train"]["deps"]
+    sources = [root / name for name in dependencies if name.endswith(".py")]
+    return sha256_json({path.name: sha256_file(path) for path in sources})
 
 
 train_task = task(name="train", cache_policy=NO_CACHE)(run_training)

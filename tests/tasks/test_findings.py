@@ -170,9 +170,19 @@ def test_joint_verdict_needs_resolved_differences(nets: list[tuple[float, float]
     assert joint_verdict([Interval((low + high) / 2, low, high) for low, high in nets]) == verdict
 
 
-@pytest.mark.parametrize(("passed", "verdict"), [(True, "confirmed"), (False, "refuted")])
-def test_gate_verdict_is_the_scorers(evidence: Evidence, passed: bool, verdict: str) -> None:
-    scorer = {**evidence.scorer, "gate": {**evidence.scorer["gate"], "passed": passed}}
+@pytest.mark.parametrize(
+    ("source", "passed", "verdict"),
+    [
+        ("pretrained", True, "confirmed"),
+        ("pretrained", False, "refuted"),
+        ("fitted", True, "not answered"),
+        ("fitted", False, "refuted"),
+    ],
+)
+def test_gate_verdict_is_the_scorers_unless_it_learnt_the_test(
+    evidence: Evidence, source: str, passed: bool, verdict: str
+) -> None:
+    scorer = {**evidence.scorer, "source": source, "gate": {**evidence.scorer["gate"], "passed": passed}}
     assert findings.gate_finding(replace(evidence, scorer=scorer)).verdict == verdict
 
 

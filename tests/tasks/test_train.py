@@ -18,7 +18,7 @@ import torch
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_arrays, sha256_file, write_json
 from tasks.reproducibility import derived_seed, torch_generator
-from tasks.train import run_training
+from tasks.train import run_config, run_training
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
 
 
@@ -95,9 +95,9 @@ def test_a_run_killed_three_times_at_random_moments_reaches_the_same_bits(worksp
 def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:
     summary = run_training("course", COURSE, CPU, SEED)
     history = pd.read_csv("artifacts/course/history.csv")
-    assert history["step"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert history["step"].tolist() == [1, 2, 4, 6, 8, 10, 12]
     assert history["images"].tolist() == [step * 16 for step in history["step"]]
-    assert history["val_loss"].notna().tolist() == [False, True, False, True, False, True]
+    assert history["val_loss"].notna().tolist() == [False, False, True, False, True, False, True]
     assert history["lr"].iloc[-1] == pytest.approx(0.002 * 1 / 10)
     progress = read_arrays(Path("artifacts/course/progress.npz"))
     assert progress["images"].shape == (4, 20, 28, 28)
@@ -176,11 +176,25 @@ def test_another_variant_configuration_does_not_resume(workspace: Path) -> None:
     assert first["weights_sha256"] != second["weights_sha256"]
 
 
-def test_a_finished_run_is_published_again_without_training(workspace: Path) -> None:
+def test_a_finished_run_leaves_no_state_and_trains_again_to_the_same_bits(workspace: Path) -> None:
     first = run_training("course", COURSE, CPU, SEED)
-    sink = SignalAt(-1, 0)
-    again = run_training("course", COURSE, CPU, SEED, sink)
+    assert list(Path(".work/course").iterdir()) == []
+    again = run_training("course", COURSE, CPU, SEED)
     assert (again["weights_sha256"], again["train_loss_final"]) == (first["weights_sha256"], first["train_loss_final"])
+
+
+def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_config(COURSE, CPU, SEED, torch.device("cpu"))
+    for changed in ("validation.py", "training_run.py", "edm.py"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "tasks.train.sha256_file",
+                lambda path, changed=changed: "changed" if path.name == changed else sha256_file(path),
+            )
+            assert run_config(COURSE, CPU, SEED, torch.device("cpu"))["code_sha256"] != before["code_sha256"]
+    assert run_config(COURSE, CPU, SEED, torch.device("cpu")) == before
 
 
 def test_the_seed_of_the_weights_is_its_own_stream() -> None:
