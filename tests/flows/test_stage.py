@@ -199,10 +199,8 @@ def test_a_stage_ends_with_the_process_that_started_it() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"1\n"
     process.kill()
-    start = time.monotonic()
-    assert process.stdout.read() == b""  # the pipe closes when the child, which holds its other end, is gone
-    assert time.monotonic() - start < 2.0
-    process.communicate()
+    # The pipe closes when the child, which holds its other end too, is gone; a child that lives on times out here
+    assert process.communicate(timeout=10.0)[0] == b""
 
 
 def test_outside_a_flow_run_a_task_is_its_function_and_artifacts_are_nothing() -> None:
