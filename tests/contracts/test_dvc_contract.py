@@ -80,8 +80,12 @@ def params_read(stage: str) -> set[str]:
 
 
 def attributes_of_params(text: str) -> set[str]:
+    return attributes_of("params", text)
+
+
+def attributes_of(name: str, text: str) -> set[str]:
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "params"}
+    return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == name}
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
@@ -95,6 +99,12 @@ def test_code_dependencies_are_the_import_closure(stage: str) -> None:
 def test_parameters_are_those_that_are_read(stage: str) -> None:
     declared = {str(group).partition(".")[0] for group in STAGES[stage]["params"]}
     assert declared == params_read(stage)
+
+
+@pytest.mark.parametrize("stage", ["critic", "scorer", "score", "evaluate"])
+def test_single_keys_of_the_evaluation_are_those_that_are_read(stage: str) -> None:
+    declared = {str(key).removeprefix("evaluate.") for key in STAGES[stage]["params"] if "evaluate." in str(key)}
+    assert declared == {key for name in closure(stage) for key in attributes_of("evaluate", (ROOT / name).read_text())}
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
