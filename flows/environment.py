@@ -41,6 +41,9 @@ def _settings(root: Path, work: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
         "GIT_PYTHON_REFRESH": "quiet",
+        # Threads that wait for each other must soon sleep: spinning, two processes that share two cores slow each other
+        # down tenfold. Asleep at once, they lose a fifth where nothing else runs; 2,000 turns lose nothing on either.
+        "GOMP_SPINCOUNT": "2000",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -48,8 +51,6 @@ def _settings(root: Path, work: Path) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MPLCONFIGDIR": str(work / "matplotlib"),
-        # Threads that wait must sleep: spinning, two processes that share two cores slow each other down tenfold.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_CLIENT_MAX_RETRIES": "1",
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OWN_LOGGERS),

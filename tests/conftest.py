@@ -2,5 +2,5 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see flows/environment.py
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/environment.py
 os.environ.setdefault("DO_NOT_TRACK", "1")
