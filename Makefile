@@ -50,6 +50,7 @@ clean: ## Remove everything that was generated; the environment, the caches and 
 	done; echo 'error: python3: none is 3.11 or newer; expected Python 3.11 or newer; do install it' >&2; exit 4
 
 .venv/.runtime: requirements/runtime.lock | .venv/.python
+	@mkdir -p -m 700 .work
 	@python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 

@@ -11,20 +11,29 @@ from tasks.strict_yaml import read_mapping
 
 GIT_SECONDS = 3.0
 LARGEST_DIFF = 1 << 20
+LARGEST_TAG = 500
 
 
 def git_tags() -> dict[str, str]:
-    """Commit and whether the tree differs from it; nothing outside a git checkout."""
+    """Commit, whether the tree differs from it, and files it does not know; nothing outside a git checkout."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
-    dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
-    return {"git.commit": commit, "git.dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
+    untracked = _untracked_files()
+    dirty = bool(untracked or _git("status", "--porcelain", "--untracked-files=no"))
+    tags = {"git.commit": commit, "git.dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
+    return tags | ({"git.untracked": ", ".join(untracked)[:LARGEST_TAG]} if untracked else {})
 
 
 def git_diff() -> str:
     """What the tree changes in its commit, at most :data:`LARGEST_DIFF` characters."""
     return (_git("diff", "HEAD") or "")[:LARGEST_DIFF]
+
+
+def _untracked_files() -> list[str]:
+    """Files that git neither tracks nor ignores; DVC's lock, which every build writes, is none of its causes."""
+    listed = _git("ls-files", "--others", "--exclude-standard", "--full-name", ":/") or ""
+    return [path for path in listed.splitlines() if path != "dvc.lock"]
 
 
 def software_tags() -> dict[str, str]:

@@ -181,8 +181,8 @@ class Writer:
             source = json.dumps({"path": "data/prepared", "sha256": found.data_sha256})
             data = Dataset(found.params["data.source"], found.data_sha256[:16], "local", source)
             self._client.log_inputs(run_id, [DatasetInput(data)])
-        if found.tags.get("git.dirty") == "true" and parent is None:
-            self._client.log_text(run_id, git_diff(), "git/diff.patch")
+        if parent is None and (changed := git_diff()):
+            self._client.log_text(run_id, changed, "git/diff.patch")
         return run
 
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
