@@ -9,7 +9,7 @@ def figures() -> None:
     from tasks.figures import figures_task
 
     params = load_params()
-    call(figures_task, params.variants, params.seed)
+    call(figures_task, params.variants, params.evaluate, params.seed)
 
 
 if __name__ == "__main__":

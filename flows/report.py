@@ -11,7 +11,7 @@ def report() -> None:
     from tasks.report import report_task
 
     params = load_params()
-    call(report_task, params.report, params.variants)
+    call(report_task, params.report, params.variants, params.scorer, params.evaluate, params.seed)
     show_markdown("report", f"The report: `{(REPORTS / 'report.html').resolve()}`", "Where the report lies")
 
 

@@ -1,4 +1,7 @@
-"""Known damage to clean images: the scorer learns its names, and every judge is tested on it."""
+"""Known damage to clean images, for the tests of every judge.
+
+The scorer is fitted on Gaussian blur and Gaussian noise. The other kinds are kept for its test.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -39,3 +42,64 @@ def add_noise(x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
     """
     noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     return (x + sigma[:, None, None, None] * noise).clamp(0.0, 1.0)
+
+
+def box_blur(x: Tensor, side: int) -> Tensor:
+    """Replace each pixel by the mean of the square around it, treating the outside as the edge repeated.
+
+    Along each axis the light spreads as under a Gaussian of variance ``(side**2 - 1) / 12``.
+
+    Args:
+        x: images, shape (B, 1, H, W).
+        side: of the square in pixels, odd.
+
+    Returns:
+        Blurred images of the same shape; a constant image is unchanged.
+    """
+    return _mean_around(x, side, side)
+
+
+def motion_blur(x: Tensor, length: int) -> Tensor:
+    """Replace each pixel by the mean along its row, as when the camera moves sideways; the edges are repeated.
+
+    Args:
+        x: images, shape (B, 1, H, W).
+        length: of the path in pixels, odd.
+
+    Returns:
+        Blurred images of the same shape; an image that is constant along its rows is unchanged.
+    """
+    return _mean_around(x, 1, length)
+
+
+def _mean_around(x: Tensor, height: int, width: int) -> Tensor:
+    padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
+    return F.avg_pool2d(padded, (height, width), stride=1)
+
+
+def pixelate(x: Tensor, block: int) -> Tensor:
+    """Sample down to the means of square blocks, and up again by repeating them.
+
+    Args:
+        x: images, shape (B, 1, H, W).
+        block: side of the blocks in pixels; it divides H and W.
+
+    Returns:
+        Images of the same shape and the same mean, constant in each block.
+    """
+    return F.interpolate(F.avg_pool2d(x, block), scale_factor=block, mode="nearest")
+
+
+def salt_and_pepper(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Turn pixels chosen at random black or white, either with the same probability.
+
+    Args:
+        x: images in [0, 1], shape (B, 1, H, W).
+        share: probability of a pixel to be chosen, 0 to 1.
+        generator: source of the choice.
+
+    Returns:
+        Images in [0, 1], same shape; pixels that were not chosen are unchanged.
+    """
+    drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype)
+    return torch.where(drawn < share, (drawn < share / 2).to(x.dtype), x)

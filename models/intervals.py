@@ -1,7 +1,9 @@
 """Intervals around measured figures: how far a number would move with other images."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -18,6 +20,34 @@ class Interval:
     def to_json(self) -> dict[str, float]:
         """The three numbers by name, for a metrics file."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def wilson(hits: int, total: int, confidence: float) -> Interval:
+    """A share of yes-or-no answers with its score interval (Wilson 1927).
+
+    It stays within 0 and 1 and keeps its width where all answers agree, which leaves a bootstrap without any.
+
+    Args:
+        hits: number of yes answers.
+        total: number of answers, at least 1.
+        confidence: probability inside, between 0 and 1.
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, weight = hits / total, z * z / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    low = 0.0 if hits == 0 else centre - half  # exactly, where rounding would leave 1e-17
+    return Interval(share, low, 1.0 if hits == total else centre + half)
+
+
+def share_of(answers: Tensor, confidence: float) -> Interval:
+    """The share of answers that are yes, with Wilson's interval.
+
+    Args:
+        answers: True or 1 for yes, False or 0 for no, shape (N,).
+        confidence: probability inside, between 0 and 1.
+    """
+    return wilson(int(answers.sum()), len(answers), confidence)
 
 
 def percentile_interval(value: float, resampled: Tensor, confidence: float) -> Interval:

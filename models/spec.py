@@ -136,7 +136,7 @@ class TrainingSpec:
     """Held-out images behind each validation loss, always the same ones with the same noise."""
     checkpoint_every: int
     snapshots: int
-    """Number of sample grids and kept checkpoints, spread evenly over the run; the last is the result."""
+    """Number of times that the averaged weights are kept, spread evenly over the run; the last are the result."""
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch", "snapshots", "validation_images"):

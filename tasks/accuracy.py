@@ -5,30 +5,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.intervals import bootstrap_mean
-from tasks.config import Evaluate
+from models.intervals import share_of
 from tasks.labels import CLASS_SLUGS, NUM_CLASSES
-from tasks.reproducibility import torch_generator
 
 
-def accuracies(predicted: Tensor, labels: Tensor, evaluate: Evaluate, seed: int) -> dict[str, Any]:
-    """Share of the images recognised as their class, in all and by class, with bootstrap intervals.
+def accuracies(predicted: Tensor, labels: Tensor, confidence: float) -> dict[str, Any]:
+    """Share of the images recognised as their class, in all and by class, with Wilson's intervals.
 
     Args:
         predicted: int64, shape (N,).
         labels: int64, shape (N,), every class at least once.
-        evaluate: confidence and number of resamples.
-        seed: the user's seed.
+        confidence: of the intervals.
 
     Returns:
         ``accuracy``, an interval, and ``per_class``, an interval for every class by its slug.
     """
-    correct = (predicted == labels).double()
-    groups = {slug: correct[labels == label] for label, slug in enumerate(CLASS_SLUGS)}
-    settings = evaluate.confidence, evaluate.bootstrap, torch_generator(seed, "accuracy interval")
-    accuracy = bootstrap_mean(correct, *settings).to_json()
-    per_class = {slug: bootstrap_mean(group, *settings).to_json() for slug, group in groups.items()}
-    return {"accuracy": accuracy, "per_class": per_class}
+    correct = predicted == labels
+    by_class = {slug: correct[labels == label] for label, slug in enumerate(CLASS_SLUGS)}
+    return {
+        "accuracy": share_of(correct, confidence).to_json(),
+        "per_class": {slug: share_of(answers, confidence).to_json() for slug, answers in by_class.items()},
+    }
 
 
 def confusion(predicted: Tensor, labels: Tensor) -> Tensor:

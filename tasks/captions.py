@@ -1,16 +1,12 @@
-"""What is said of images: captions over class and damage, and images damaged to fit them."""
+"""What is said of images: captions over class and damage, and how far they are true."""
 
 import torch
 from torch import Tensor
 
-from models.degrade import add_noise, gaussian_blur
-from models.pixels import from_unit, to_unit
 from tasks.config import Scorer
 from tasks.labels import NUM_CLASSES
 
-CLEAR, BLURRY, NOISY = 0, 1, 2
 CAPTIONS_PER_CLASS = 4
-BLOCK = 500
 NEAR_MISS = 0.2
 TRUTH = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, NEAR_MISS], [0.0, 0.0, NEAR_MISS, 1.0]])
 """How far a class's captions (good, clear, blurry, noisy) are true of its clear, blurry and noisy images.
@@ -37,7 +33,7 @@ def caption_weights(labels: Tensor, damage: Tensor) -> Tensor:
 
     Args:
         labels: class of each image, int64, shape (N,).
-        damage: :data:`CLEAR`, :data:`BLURRY` or :data:`NOISY`, int64, shape (N,).
+        damage: clear, blurry or noisy as numbered in :mod:`tasks.damage`, int64, shape (N,).
 
     Returns:
         float32 from 0 to 1, shape (N, 40), columns as in :func:`caption_bank`: :data:`TRUTH` in the image's class.
@@ -45,37 +41,3 @@ def caption_weights(labels: Tensor, damage: Tensor) -> Tensor:
     weights = torch.zeros(len(labels), NUM_CLASSES, CAPTIONS_PER_CLASS)
     weights[torch.arange(len(labels)), labels] = TRUTH[damage]
     return weights.flatten(1)
-
-
-def draw_damage(count: int, generator: torch.Generator) -> Tensor:
-    """A kind of damage for each of ``count`` images: half clear, a quarter blurry, a quarter noisy on average."""
-    drawn = torch.randint(4, (count,), generator=generator)
-    return (drawn - 1).clamp(min=CLEAR)
-
-
-def damaged(images: Tensor, damage: Tensor, scorer: Scorer, generator: torch.Generator) -> Tensor:
-    """Blur and noise the images that are to be blurry and noisy, each with a strength of its own.
-
-    Args:
-        images: uint8, shape (N, 28, 28).
-        damage: :data:`CLEAR`, :data:`BLURRY` or :data:`NOISY` for each image, shape (N,).
-        scorer: the ranges of the strengths.
-        generator: source of the strengths and of the noise.
-
-    Returns:
-        uint8 images of the same shape; the clear ones are unchanged.
-    """
-    result = images.clone()
-    for kind in (BLURRY, NOISY):
-        which = torch.nonzero(damage == kind).flatten()
-        for start in range(0, len(which), BLOCK):
-            chosen = which[start : start + BLOCK]
-            result[chosen] = _damage_block(images[chosen], kind, scorer, generator)
-    return result
-
-
-def _damage_block(images: Tensor, kind: int, scorer: Scorer, generator: torch.Generator) -> Tensor:
-    x = to_unit(images)[:, None]
-    low, high = scorer.blur_sigma if kind == BLURRY else scorer.noise_sigma
-    sigma = low + (high - low) * torch.rand(len(x), generator=generator)
-    return from_unit(gaussian_blur(x, sigma) if kind == BLURRY else add_noise(x, sigma, generator))[:, 0]

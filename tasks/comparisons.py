@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 from models.intervals import Interval
 
@@ -44,38 +43,6 @@ def apart(first: Interval, second: Interval) -> bool:
     many after looking, for instance as the best and the worst class.
     """
     return first.low > second.high or second.low > first.high
-
-
-def wilson(hits: int, total: int, z: float) -> Interval:
-    """A share of few yes-or-no answers with its score interval (Wilson 1927).
-
-    Args:
-        hits: number of yes answers.
-        total: number of answers, at least 1.
-        z: quantile of the normal distribution for the confidence, 1.96 for 95 %.
-    """
-    share, weight = hits / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
-
-
-def quantile(confidence: float) -> float:
-    """The quantile of the normal distribution behind a two-sided interval: 1.96 for 0.95."""
-    return NormalDist().inv_cdf(0.5 + confidence / 2)
-
-
-def widened(share: Interval, total: int, confidence: float) -> Interval:
-    """A share's interval, or Wilson's where answers that all agree have left a bootstrap without any width.
-
-    Args:
-        share: the share with its bootstrap interval.
-        total: number of answers.
-        confidence: of the intervals.
-    """
-    if share.high > share.low:
-        return share
-    return wilson(round(share.value * total), total, quantile(confidence))
 
 
 def median_interval(values: Sequence[float], confidence: float) -> Interval:

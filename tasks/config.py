@@ -131,8 +131,26 @@ class ScorerFit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Damage that fitting the scorer never uses: how strong it is in the scorer's trial."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    box_blur: int
+    motion_blur: int
+    pixelation: int
+    salt_and_pepper: float
+
+    def __post_init__(self) -> None:
+        for key in ("box_blur", "motion_blur"):
+            pixels = getattr(self, key)
+            require(3 <= pixels <= 27 and pixels % 2 == 1, key, "an odd number of pixels from 3 to 27")
+        require(self.pixelation in (2, 4, 7, 14), "pixelation", "2, 4, 7 or 14")
+        require(0.0 < self.salt_and_pepper <= 1.0, "salt_and_pepper", "a number above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScorerGate:
-    """What the scorer must reach on real test images before the report trusts it."""
+    """What the scorer must reach on real test images before the report trusts it; read by the report alone."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     zero_shot_accuracy: float
@@ -160,6 +178,7 @@ class Scorer:
     blur_sigma: tuple[float, float]
     noise_sigma: tuple[float, float]
     fit: ScorerFit
+    held_out: HeldOut
     gate: ScorerGate
 
     def __post_init__(self) -> None:
@@ -171,7 +190,8 @@ class Scorer:
             require(_is_short_text(prompt, 200) and prompt.count("{}") == 1, key, "a sentence with {} once")
         require(0.0 < self.blur_sigma[0] <= self.blur_sigma[1] <= 10.0, "blur_sigma", "two rising numbers up to 10")
         require(0.0 < self.noise_sigma[0] <= self.noise_sigma[1] <= 2.0, "noise_sigma", "two rising numbers up to 2")
-        require(self.source != "folder" or bool(self.folder), "folder", "the path of an open_clip model folder")
+        written_out = _is_short_text(self.folder, 1000) and not self.folder.startswith("~")
+        require(written_out, "folder", "the path of a folder, without ~")  # DVC takes the path as it stands
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,12 +236,10 @@ class Report:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     title: str
     author: str
-    left_out: tuple[str, ...]
 
     def __post_init__(self) -> None:
         require(_is_short_text(self.title, 200), "title", "a printable line of 1 to 200 characters")
         require(not self.author or _is_short_text(self.author, 200), "author", "a printable line, or nothing")
-        require(all(_is_short_text(line, 200) for line in self.left_out), "left_out", "printable lines")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

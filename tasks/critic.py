@@ -34,7 +34,7 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
 
     Args:
         critic: the network and its training.
-        evaluate: how intervals are computed.
+        evaluate: confidence of the intervals.
         compute: device, threads and precision.
         seed: the user's seed.
 
@@ -52,7 +52,7 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
     card = {"seed": seed, "data_sha256": sha256_file(split_file("train"))}
     save_critic(classifier, critic, {**card, "environment": environment_record(compute, device)})
     metrics = {
-        **_test_results(Judge(classifier, device), evaluate, seed),
+        **_test_results(Judge(classifier, device), evaluate.confidence),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
         "features": critic.features,
         "images": critic.steps * critic.batch,
@@ -125,12 +125,12 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, step: i
     optimizer.step()
 
 
-def _test_results(judge: Judge, evaluate: Evaluate, seed: int) -> dict[str, Any]:
+def _test_results(judge: Judge, confidence: float) -> dict[str, Any]:
     test, validation = load_split("test"), load_split("val")
     predicted = judge.features_and_logits(test.images)[1].argmax(dim=1)
     checked = judge.features_and_logits(validation.images)[1].argmax(dim=1)
     return {
-        **accuracies(predicted, test.labels, evaluate, seed),
+        **accuracies(predicted, test.labels, confidence),
         "validation_accuracy": (checked == validation.labels).double().mean().item(),
         "num_test": len(test),
         "confusion": confusion(predicted, test.labels).tolist(),

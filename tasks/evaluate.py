@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,7 +16,7 @@ from tasks.accuracy import accuracies
 from tasks.config import Compute, Evaluate
 from tasks.dataset import Split, class_balanced, load_split
 from tasks.errors import ConfigError, IntegrityError
-from tasks.files import read_arrays, write_json
+from tasks.files import read_arrays, write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.labels import NUM_CLASSES
 from tasks.paths import artifact, metrics_file
@@ -44,12 +45,27 @@ class RealFeatures:
         return by_class[:, : max(1, count // NUM_CLASSES)].flatten(0, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A variant's images with what was asked for.
+
+    Attributes:
+        images: uint8, shape (N, 28, 28).
+        labels: class that each image should show, int64, shape (N,).
+        seeds: what each image was drawn from, int64, shape (N,).
+    """
+
+    images: Tensor
+    labels: Tensor
+    seeds: Tensor
+
+
 def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int) -> dict[str, Any]:
-    """Judge one variant's samples.
+    """Judge one variant's samples: write the critic's answer on each image, and the figures over all of them.
 
     Args:
         variant: its name.
-        evaluate: neighbours, confidence and resamples.
+        evaluate: neighbours and confidence.
         compute: device and threads.
         seed: the user's seed.
 
@@ -61,15 +77,16 @@ def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int
         IntegrityError: one of them is damaged or altered.
         ConfigError: there are too few samples for ``evaluate.neighbours``.
     """
-    judge = load_critic(compute)
-    samples = load_samples(variant)
-    block = critic_block(samples, judge, real_features(judge, seed), evaluate, seed)
+    judge, samples = load_critic(compute), load_samples(variant)
+    features, logits = judge.features_and_logits(samples.images)
+    block = answers_block(features, logits, samples.labels, real_features(judge, seed), evaluate, seed)
+    write_table(artifact(variant, "judgements.csv"), judgements(samples, logits))
     write_json(metrics_file("evaluate", variant), block)
     return block
 
 
-def load_samples(variant: str) -> Split:
-    """A variant's images with the classes they were asked to show.
+def load_samples(variant: str) -> Samples:
+    """A variant's images, the classes they were asked to show and their seeds.
 
     Raises:
         MissingResourceError: none have been drawn.
@@ -77,9 +94,31 @@ def load_samples(variant: str) -> Split:
     """
     path = artifact(variant, "samples.npz")
     arrays = read_arrays(path)
-    if not {"images", "labels"} <= set(arrays):
-        raise IntegrityError(str(path), "lacks images or labels", "both arrays", f"rerun sample@{variant}")
-    return Split(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]))
+    names = ("images", "labels", "seeds")
+    if not set(names) <= set(arrays):
+        raise IntegrityError(str(path), "lacks images, labels or seeds", "all three", f"rerun sample@{variant}")
+    return Samples(*(torch.from_numpy(arrays[name]) for name in names))
+
+
+def judgements(samples: Samples, logits: Tensor) -> pd.DataFrame:
+    """The critic's answer on each image.
+
+    Args:
+        samples: the images and what was asked for.
+        logits: unnormalised log-probabilities of the classes, shape (N, 10).
+
+    Returns:
+        One row an image: its ``seed``, the ``label`` asked for, the class ``predicted``, and the ``probability`` that
+        the critic gives to the class asked for, 0 to 1.
+    """
+    shares = torch.softmax(logits.double(), dim=1)
+    columns = {
+        "seed": samples.seeds,
+        "label": samples.labels,
+        "predicted": logits.argmax(dim=1),
+        "probability": shares.gather(1, samples.labels[:, None])[:, 0],
+    }
+    return pd.DataFrame({name: column.numpy() for name, column in columns.items()})
 
 
 def real_features(judge: Judge, seed: int) -> RealFeatures:
@@ -94,7 +133,26 @@ def real_features(judge: Judge, seed: int) -> RealFeatures:
 
 
 def critic_block(split: Split, judge: Judge, real: RealFeatures, evaluate: Evaluate, seed: int) -> dict[str, Any]:
-    """Everything the critic has to say of a set of images.
+    """Everything the critic has to say of a set of images; see :func:`answers_block`.
+
+    Args:
+        split: images and the classes they should show, every class at least once.
+        judge: the fitted critic.
+        real: the training images in its eyes.
+        evaluate: neighbours and confidence.
+        seed: the user's seed.
+
+    Raises:
+        ConfigError: there are too few images for ``evaluate.neighbours``.
+    """
+    features, logits = judge.features_and_logits(split.images)
+    return answers_block(features, logits, split.labels, real, evaluate, seed)
+
+
+def answers_block(
+    features: Tensor, logits: Tensor, labels: Tensor, real: RealFeatures, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """What the critic's answers on a set of images come to.
 
     The Fréchet distance is taken at the set's own number of images, on which it depends: compare it only with rows of
     as many. Its interval is a delete-one-group jackknife and that of KID comes from disjoint blocks; both say how far
@@ -102,10 +160,11 @@ def critic_block(split: Split, judge: Judge, real: RealFeatures, evaluate: Evalu
     density and coverage compare equally many real images.
 
     Args:
-        split: images and the classes they should show, every class at least once.
-        judge: the fitted critic.
-        real: the training images in its eyes.
-        evaluate: neighbours, confidence and resamples.
+        features: of the images, shape (N, D).
+        logits: unnormalised log-probabilities of the classes, shape (N, 10).
+        labels: the classes that the images should show, every class at least once, int64, shape (N,).
+        real: the training images in the critic's eyes.
+        evaluate: neighbours and confidence.
         seed: the user's seed.
 
     Returns:
@@ -115,10 +174,9 @@ def critic_block(split: Split, judge: Judge, real: RealFeatures, evaluate: Evalu
     Raises:
         ConfigError: there are too few images for ``evaluate.neighbours``.
     """
-    features, logits = judge.features_and_logits(split.images)
-    found = accuracies(logits.argmax(dim=1), split.labels, evaluate, seed)
+    found = accuracies(logits.argmax(dim=1), labels, evaluate.confidence)
     return {
-        "num_images": len(split),
+        "num_images": len(labels),
         "accuracy": found["accuracy"],
         "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
         **_flat("fid", frechet_interval(features, real, evaluate.confidence, seed)),

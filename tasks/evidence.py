@@ -19,6 +19,8 @@ REFERENCE_TITLES = {
 }
 SOURCE_PROCESS = DdpmSpec(kind="ddpm", steps=100, beta_start=0.0001, beta_end=0.02)
 """The noising of the course's template."""
+BASELINE = "course"
+"""Name of the variant that the others are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,14 @@ class VariantEvidence:
 
     @property
     def follows_source(self) -> bool:
-        """Whether it is the source's system: its network and its noising, to the letter."""
-        return isinstance(self.spec.network, CourseUNetSpec) and self.spec.process == SOURCE_PROCESS
+        """Whether it shares with the source's system what the source fixes.
+
+        That is the noising, sampling that visits every step, and the levels and embeddings of the network: the course's
+        kind of U-Net has levels of 28, 14 and 7 pixels and adds both embeddings at the bottleneck, whatever its widths.
+        Widths, optimiser, learning rate and length of the training are not checked, since the source gives none.
+        """
+        network = isinstance(self.spec.network, CourseUNetSpec)
+        return network and self.spec.process == SOURCE_PROCESS and self.spec.sampling.kind == "ddpm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class Evidence:
         drawn: whether the garments were drawn by the project instead of being Fashion-MNIST.
         prepare: sizes and hashes of the splits.
         critic: the classifier's own test results.
-        scorer: CLIP's own test results and its gate.
+        scorer: CLIP's own test results; :func:`tasks.gate.with_gate` adds what the gate makes of them.
         references: the rows that stand for floor and ceiling.
         variants: in the order of ``params.yaml``.
     """
@@ -104,8 +112,21 @@ class Evidence:
         return next(row for row in self.reference_rows() if row.key == "real")
 
     def source_variant(self) -> VariantEvidence | None:
-        """The variant that repeats the source's system, if this build has one."""
+        """The first variant that shares what the source fixes, if this build has one."""
         return next((variant for variant in self.variants if variant.follows_source), None)
+
+    def baseline(self) -> VariantEvidence | None:
+        """The variant that the others are compared with, if this build has it."""
+        return next((variant for variant in self.variants if variant.name == BASELINE), None)
+
+    def epochs(self, variant: VariantEvidence) -> float:
+        """How often a variant's training saw every training image, on average."""
+        return float(variant.train["images"] / sum(self.prepare["counts"]["train"]))
+
+    def held_out(self, variant: VariantEvidence) -> int:
+        """Number of images behind each of a variant's validation losses."""
+        available: int = sum(self.prepare["counts"]["val"])
+        return min(variant.spec.training.validation_images, available)
 
 
 def read_evidence(variants: Mapping[str, Variant]) -> Evidence:

@@ -75,17 +75,3 @@ def _rows(key: tuple[str, str], positions: Array, labels: Array, noisy: Array, g
         for image, label in enumerate(labels)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def settling_points(table: pd.DataFrame) -> list[float | None]:
-    """For each image, the first position from which on its guess stays recognised to the end; None if never.
-
-    Args:
-        table: the rows of one variant along one path.
-    """
-    points: list[float | None] = []
-    for _, rows in table.sort_values("position").groupby("image"):
-        wrong = np.flatnonzero(rows["guess"].to_numpy() == 0)
-        first = 0 if len(wrong) == 0 else int(wrong[-1]) + 1
-        points.append(float(rows["position"].iloc[first]) if first < len(rows) else None)
-    return points

@@ -12,7 +12,7 @@ from tasks.config import Params, load_params
 from tasks.files import read_arrays, read_json, read_table, sha256_json, write_json
 from tasks.lineage import dvc_tags, git_tags, software_tags
 from tasks.paths import WORK, artifact, metrics_file, table_file
-from tasks.run_params import GROUPS, run_identity, run_params
+from tasks.run_params import run_identity, run_params
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 VARIANT_STAGES = ("train", "sample", "score", "evaluate")
@@ -105,22 +105,22 @@ def record(stage: str, variant: str | None, finished: bool = True, settled: bool
         identity=identity,
         outputs=outputs,
         data_sha256=data,
-        params=run_params(params, GROUPS[stage], variant),
+        params=run_params(params, stage, variant),
         tags={**_tags(params, stage, variant, identity, settled), **_noted_tags(stage, variant, outputs)},
         **results,
     )
 
 
 def group_record(member: RunRecord) -> RunRecord:
-    """The run that a stage's run stands under: one for each variant, and one for the judges.
+    """The run that a stage's run stands under: one for each variant with all its settings, and one for the judges.
 
     Args:
         member: the stage's record.
     """
     params, variant = load_params(), member.variant
-    stage, like = ("variant", "train") if variant else ("judges", "references")
-    identity = sha256_json({"group": stage, "identity": run_identity(params, like, variant, member.data_sha256)})
-    flat = run_params(params, GROUPS[like], variant)
+    stage = "variant" if variant else "judges"
+    identity = run_identity(params, stage, variant, member.data_sha256)
+    flat = run_params(params, stage, variant)
     kept = ("git.", "mlflow.source.", "device", "torch", "threads", "seed")
     tags = {key: value for key, value in member.tags.items() if key.startswith(kept)}
     tags |= {"config.sha256": identity, "stage": stage}
@@ -181,8 +181,7 @@ def _results(stage: str, variant: str | None) -> dict[str, Any]:
     if stage == "score":
         found["tables"] = {"clip/per_class.json": table_file(f"clip_{variant}")}
     if stage == "sample":
-        drawn = read_arrays(artifact(str(variant), "samples.npz"))
-        found["grids"] = (Grid("samples/final", 0, mosaic(_some_per_class(drawn["images"], drawn["labels"]))),)
+        found["grids"] = _sample_grids(str(variant))
     return found
 
 
@@ -190,15 +189,20 @@ def _train_results(variant: str, content: dict[str, Any]) -> dict[str, Any]:
     history = read_table(artifact(variant, "history.csv")).to_dict("records")
     rows = [point for row in history for point in history_points({str(k): v for k, v in row.items()}, int(row["step"]))]
     scalars = {key: value for key, value in content.items() if key not in ("snapshots", "environment")}
-    progress = read_arrays(artifact(variant, "progress.npz"))
     kept = ("history.csv", "noise_levels.csv", "model.json")
-    pairs = zip(progress["steps"], progress["images"], strict=True)
     return {
         "points": (*rows, *figures(scalars, "train")),
-        "grids": tuple(Grid("samples/progress", int(step), mosaic(images)) for step, images in pairs),
         "snapshots": tuple(_snapshot(variant, entry) for entry in content["snapshots"]),
         "files": tuple(artifact(variant, name) for name in kept),
     }
+
+
+def _sample_grids(variant: str) -> tuple[Grid, ...]:
+    """The samples as they are, and what the snapshots made of the same noise, at their training steps."""
+    drawn, progress = read_arrays(artifact(variant, "samples.npz")), read_arrays(artifact(variant, "progress.npz"))
+    final = Grid("samples/final", 0, mosaic(_some_per_class(drawn["images"], drawn["labels"])))
+    pairs = zip(progress["steps"], progress["images"], strict=True)
+    return (*(Grid("samples/progress", int(step), mosaic(images)) for step, images in pairs), final)
 
 
 def _snapshot(variant: str, entry: Mapping[str, Any]) -> Snapshot:

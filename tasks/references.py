@@ -18,7 +18,7 @@ from tasks.judge import load_critic
 from tasks.paths import metrics_file
 from tasks.reproducibility import torch_generator
 from tasks.score import clip_block
-from tasks.scorer import load_scorer
+from tasks.scorer_artifact import load_scorer
 
 BLUR_BATCH = 500
 

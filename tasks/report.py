@@ -1,8 +1,8 @@
 """The report: measurements and their reading, set in one Markdown source and rendered as HTML, PDF and DOCX."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,30 +10,72 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.intervals import wilson
 from models.spec import DdpmSpec, EdmSpec
-from tasks import class_findings, findings, report_tables, wording
-from tasks.config import Params, Report, Variant, load_params
+from tasks import class_findings, findings, model_findings, report_tables, wording
+from tasks.clip_findings import gate_finding
+from tasks.config import Evaluate, Report, Scorer, Variant
 from tasks.documents import FOLDER, Documents
-from tasks.evidence import Evidence, Judged, interval, read_evidence
+from tasks.evidence import Evidence, interval, read_evidence
 from tasks.files import read_table, require_file
+from tasks.gate import with_gate
 from tasks.noise_left import audit_of
 from tasks.numbering import Numbering
+from tasks.pairing import Pairs, read_pairs
 from tasks.paths import FIGURES, REPORTS, table_file
-from tasks.recognition import settling_points
+from tasks.questions import left_open
+from tasks.settling import reverse_rows, settling_text
 from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
 
 DRAWN = "Drawn garments: a demonstration, not Fashion-MNIST"
 
 
-def run_report(report: Report, variants: Mapping[str, Variant]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the report says of itself and of how things were measured.
+
+    Attributes:
+        report: title and author.
+        scorer: CLIP, its prompts and its gate.
+        evaluate: how the judges' figures and their intervals were computed.
+        seed: the user's seed.
+    """
+
+    report: Report
+    scorer: Scorer
+    evaluate: Evaluate
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that the report reads.
+
+    Attributes:
+        evidence: the metrics of every stage.
+        recognition: see :func:`tasks.recognition.recognition_table`.
+        pairs: the models compared with each other.
+        claims: what became of the source's claims.
+    """
+
+    evidence: Evidence
+    recognition: pd.DataFrame
+    pairs: Pairs
+    claims: list[Finding]
+
+
+def run_report(
+    report: Report, variants: Mapping[str, Variant], scorer: Scorer, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
     """Write ``report.html``, ``report.pdf`` and ``report.docx``.
 
-    Judges, prompts and seed are described as ``params.yaml`` has them.
-
     Args:
-        report: title, author and what the build leaves out.
+        report: title and author.
         variants: the build's variants by name.
+        scorer: CLIP's prompts and its gate.
+        evaluate: how the judges' figures were computed.
+        seed: the user's seed.
 
     Returns:
         The number of claims by verdict.
@@ -42,35 +84,42 @@ def run_report(report: Report, variants: Mapping[str, Variant]) -> dict[str, Any
         MissingResourceError: a stage has not run.
         IntegrityError: one of its files is damaged.
     """
-    evidence = read_evidence(variants)
-    recognition = read_table(table_file("recognition"))
-    params = load_params()
-    claims = findings.findings(evidence, recognition, params.evaluate.confidence)
-    markdown = report_markdown(evidence, recognition, claims, report, params)
-    documents = Documents(
-        markdown, escape(report.title), escape(report.author), escape(DRAWN if evidence.drawn else "")
-    )
+    settings = Settings(report, scorer, evaluate, seed)
+    measured = read_measurements(variants, settings)
+    markdown, mark = report_markdown(measured, settings), DRAWN if measured.evidence.drawn else ""
+    documents = Documents(markdown, escape(report.title), escape(report.author), escape(mark))
     documents.write_html(REPORTS / "report.html")
     documents.write_docx(REPORTS / "report.docx")
     documents.write_pdf(REPORTS / "report.pdf")
-    return {"verdicts": dict(sorted(Counter(claim.verdict for claim in claims).items()))}
+    return {"verdicts": dict(sorted(Counter(claim.verdict for claim in measured.claims).items()))}
 
 
-def report_markdown(
-    evidence: Evidence, recognition: pd.DataFrame, claims: list[Finding], report: Report, params: Params
-) -> str:
+def read_measurements(variants: Mapping[str, Variant], settings: Settings) -> Measured:
+    """Read what the stages before this one measured, and see what it says of the source's claims.
+
+    Raises:
+        MissingResourceError: a stage has not run.
+        IntegrityError: one of its files is damaged.
+    """
+    evidence = with_gate(read_evidence(variants), settings.scorer.gate)
+    recognition, agreement = (read_table(table_file(name)) for name in ("recognition", "agreement"))
+    claims = findings.findings(evidence, recognition, agreement, settings.evaluate.confidence)
+    return Measured(evidence, recognition, read_pairs(), claims)
+
+
+def report_markdown(measured: Measured, settings: Settings) -> str:
     """The report's one source.
 
     It is rendered twice: the first time tells which number each figure and table gets, the second writes references.
     """
     content = {
         **_tools(),
-        **_facts(evidence, recognition, params),
-        "e": evidence,
-        "report": report,
-        "claims": claims,
-        "tally": tally(claims),
-        "section": _sections(evidence.drawn),
+        **_facts(measured.evidence, settings),
+        **_readings(measured, settings.evaluate.confidence),
+        "e": measured.evidence,
+        "claims": measured.claims,
+        "tally": tally(measured.claims),
+        "section": _sections(measured.evidence.drawn),
     }
     template = report_template()
     numbering = Numbering(FIGURES)
@@ -134,39 +183,52 @@ def pages(name: str) -> list[str]:
     return [f"{name}-{page}" for page in numbers]
 
 
-def _facts(evidence: Evidence, recognition: pd.DataFrame, params: Params) -> dict[str, Any]:
-    source, reverse = evidence.source_variant(), recognition[recognition["along"] == "reverse"]
+def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
+    """What the report says of the models and of how they were judged."""
+    source, scorer, evaluate = evidence.source_variant(), settings.scorer, settings.evaluate
     process = source.spec.process if source else None
-    paths = int(reverse.groupby(["variant", "position"]).size().min())
-    scorer, evaluate = params.scorer, params.evaluate
-
-    def extremes(row: Judged, judge: class_findings.Judge) -> Markdown:
-        return class_findings.extremes(row, judge, evaluate.confidence)
 
     def prompt(kind: str) -> str:
         return str(getattr(scorer, f"{kind}_prompt")).format(scorer.class_words[0])
-
-    def settling(name: str) -> str:
-        return findings.settling_text(settling_points(reverse[reverse["variant"] == name]), evaluate.confidence)
 
     return {
         "source": source,
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
-        "paths": paths,
-        "worst_case": f"{100 / math.sqrt(paths):.0f}",
+        "left_open": left_open(evidence),
+        "unanswered": {question.key for question in left_open(evidence)},
         "per_class": evidence.references["num_images"] // 10,
         "prompt": prompt,
-        "extremes": extremes,
-        "ranking": class_findings.ranking_text(evidence, evaluate.confidence),
-        "loss_quality": findings.loss_quality_finding(evidence, evaluate.confidence),
-        "settling": settling,
         "confidence": f"{100 * evaluate.confidence:g}{wording.NBSP}%",
+        "alpha": f"{1 - evaluate.confidence:.2g}",
         "neighbours": evaluate.neighbours,
         "blur": f"{evaluate.reference_blur_sigma:g}",
         "noise": f"{evaluate.reference_noise_sigma:g}",
-        "seed": params.seed,
-        "gate_text": findings.gate_finding(evidence).text,
+        "seed": settings.seed,
+    }
+
+
+def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
+    """What the measurements say, in sentences."""
+    evidence, pairs, recognition = measured.evidence, measured.pairs, measured.recognition
+    reverse = recognition[recognition["along"] == "reverse"]
+    paths = int(reverse.groupby(["variant", "position"]).size().min())
+    half = wilson(paths // 2, paths, confidence)
+
+    def settling(name: str) -> str:
+        return settling_text(reverse_rows(recognition, name), confidence)
+
+    return {
+        "paths": paths,
+        "worst_case": f"{50 * (half.high - half.low):.0f}",
+        "settling": settling,
+        "extremes": class_findings.extremes,
+        "ranking": model_findings.ranking_text(evidence, pairs, confidence),
+        "against": model_findings.against_text(evidence, pairs, confidence),
+        "against_table": lambda: model_findings.against_table(evidence, pairs),
+        "num_pairs": len(pairs),
+        "loss_quality": findings.loss_quality_finding(evidence),
+        "gate_text": gate_finding(evidence).text,
         "balance": class_findings.balance_finding(evidence),
     }
 

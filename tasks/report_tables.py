@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 from models.intervals import Interval
 from models.spec import EdmSpec
-from tasks.evidence import Evidence, Judged, VariantEvidence, interval, network_name, process_name
+from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval, network_name, process_name
+from tasks.gate import HELD_OUT_BLURS
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
 from tasks.verdicts import Finding
 from tasks.wording import (
@@ -20,6 +21,12 @@ from tasks.wording import (
 )
 
 MIN_WIDTH = 6
+HELD_OUT_NAMES = {
+    "box_blur": "box blur of {} px",
+    "motion_blur": "motion blur of {} px",
+    "pixelation": "pixelation in blocks of {} px",
+    "salt_and_pepper": "salt and pepper on {:.0%} of the pixels",
+}
 MARKS = {"confirmed": "yes", "confirmed in part": "part", "refuted": "no", "not answered": "open"}
 
 
@@ -156,19 +163,25 @@ def sampling_table(evidence: Evidence) -> Markdown:
 
 
 def scorer_table(evidence: Evidence) -> Markdown:
-    """CLIP's test results on real images beside what its gate asks."""
+    """CLIP's test results on real images beside what its gate asks.
+
+    Where the scorer was fitted here, kinds of damage that the fitting did not use are marked.
+    """
     scorer, gate = evidence.scorer, evidence.scorer["gate"]
-    named = interval(scorer["zero_shot_accuracy"])
-    rows = [
-        ("Class named (10 classes)", percent_interval(named), f"at least {percent(gate['zero_shot_accuracy'])}"),
-        (
-            "Clear above blurred (AUC)",
-            number_interval(interval(scorer["auc_clear_blurry"])),
-            f"at least {gate['auc']:g}",
-        ),
-        ("Clear above noised (AUC)", number_interval(interval(scorer["auc_clear_noisy"])), "not part of the gate"),
-    ]
+    named = percent_interval(interval(scorer["zero_shot_accuracy"]))
+    rows = [("Class named (10 classes)", named, f"at least {percent(gate['zero_shot_accuracy'])}")]
+    for label, key in (("Gaussian blur", "auc_clear_blurry"), ("Gaussian noise", "auc_clear_noisy")):
+        rows.append(_damage_row(label, scorer[key], gate["auc"]))
+    unseen = ", not seen in fitting" if scorer["source"] == "fitted" else ""
+    for kind, found in scorer["held_out"].items():
+        asked = gate["auc"] if kind in HELD_OUT_BLURS else None
+        rows.append(_damage_row(HELD_OUT_NAMES[kind].format(found["strength"]) + unseen, found, asked))
     return pipe_table(("Test on real, held-out images", "Measured", "Asked"), rows)
+
+
+def _damage_row(label: str, found: Json, asked: float | None) -> tuple[str, str, str]:
+    measured = number_interval(interval(found))
+    return f"Clear above {label} (AUC)", measured, "not asked" if asked is None else f"at least {asked:g}"
 
 
 def provenance_table(evidence: Evidence) -> Markdown:

@@ -9,15 +9,19 @@ from tasks.files import sha256_json
 ABSENT = "-"
 TRAINED_BY = ("data", "prepare", "compute")
 SAMPLED_BY = (*TRAINED_BY, "sample")
-# The parameter groups that bear on each run, those of the stages before it included.
+JUDGED_BY = (*SAMPLED_BY, "critic", "scorer", "evaluate")
+# The parameter groups that bear on each run, those of the stages before it included. Under the run called `variant`
+# stand those of a variant's stages, under `judges` those of the judges.
 GROUPS = {
+    "variant": TRAINED_BY,
     "train": TRAINED_BY,
     "sample": SAMPLED_BY,
     "score": (*SAMPLED_BY, "scorer", "evaluate"),
     "evaluate": (*SAMPLED_BY, "critic", "evaluate"),
     "critic": (*TRAINED_BY, "critic", "evaluate"),
     "scorer": (*TRAINED_BY, "scorer", "evaluate"),
-    "references": (*SAMPLED_BY, "critic", "scorer", "evaluate"),
+    "references": JUDGED_BY,
+    "judges": JUDGED_BY,
 }
 _TYPES: dict[str, type] = {
     "compute": Compute,
@@ -30,21 +34,23 @@ _TYPES: dict[str, type] = {
 }
 _PLACES = ("data.folders", "data.mirrors", "data.timeout_s", "data.attempts")
 """Keys that say where data comes from, not what it is."""
+_THRESHOLDS = ("scorer.gate.zero_shot_accuracy", "scorer.gate.auc")
+"""Keys by which the report judges what was measured; no run's result depends on them."""
 
 
-def run_params(params: Params, groups: tuple[str, ...], variant: str | None) -> dict[str, str]:
+def run_params(params: Params, stage: str, variant: str | None) -> dict[str, str]:
     """Every known key with its value, or ``-`` where it does not bear on the run.
 
     Args:
         params: all parameters.
-        groups: those that bear on the run.
+        stage: a key of :data:`GROUPS`.
         variant: the variant the run is about, or None.
     """
     values: dict[str, Any] = {"seed": params.seed, "variant": variant or ABSENT}
-    for group in groups:
+    for group in GROUPS[stage]:
         values.update(_flat(asdict(getattr(params, group)), group))
     if variant:
-        values.update(_flat(asdict(params.variants[variant]), ""))
+        values.update(_variant_values(params.variants[variant], stage))
     return {key: _text(values.get(key, ABSENT)) for key in _known_keys()}
 
 
@@ -57,15 +63,20 @@ def run_identity(params: Params, stage: str, variant: str | None, data_sha256: s
         variant: the variant, or None.
         data_sha256: digest of the prepared data.
     """
-    values = run_params(params, GROUPS[stage], variant)
+    values = run_params(params, stage, variant)
     return sha256_json({"stage": stage, "data": data_sha256, **{k: v for k, v in values.items() if k != "title"}})
+
+
+def _variant_values(spec: Variant, stage: str) -> dict[str, Any]:
+    """What is set for a variant; how it is sampled bears on all of its runs but the training."""
+    return _flat({name: part for name, part in asdict(spec).items() if (stage, name) != ("train", "sampling")}, "")
 
 
 def _known_keys() -> list[str]:
     keys = {"seed", "variant", *_keys_of(Variant, "")}
     for group, kind in _TYPES.items():
         keys |= _keys_of(kind, group)
-    return sorted(keys.difference(_PLACES))
+    return sorted(keys.difference(_PLACES, _THRESHOLDS))
 
 
 def _keys_of(kind: Any, prefix: str) -> set[str]:

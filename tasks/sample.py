@@ -65,7 +65,7 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
     )
     labels, seeds = balanced_requests(sample.per_class, seed)
     start = time.monotonic()
-    images = np.concatenate(list(_batches(sampling, labels, seeds, f"sampling {spec.title}")))
+    images = np.concatenate(list(_batches(sampling, labels, seeds, f"sampling {variant}")))
     seconds = time.monotonic() - start
     write_arrays(artifact(variant, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
     chosen = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class

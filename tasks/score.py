@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from torch import Tensor
 
-from models.intervals import Interval, bootstrap_mean
+from models.intervals import Interval, bootstrap_mean, share_of
 from models.similarity import class_embeddings, cosines, own_class_cosines, prompt_probabilities
 from tasks.captions import score_prompts
 from tasks.clip_encoder import ImageTextEncoder, encode_prompts
@@ -18,7 +18,7 @@ from tasks.files import read_arrays, write_json, write_table
 from tasks.labels import CLASS_SLUGS
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.reproducibility import torch_generator
-from tasks.scorer import load_scorer
+from tasks.scorer_artifact import load_scorer
 
 RANKED = 12
 OVERALL = ("good", "clear", "blurry", "margin", "accuracy", "probability")
@@ -80,7 +80,7 @@ def score_images(encoder: ImageTextEncoder, images: Tensor, labels: Tensor, scor
 
 
 def summary(scores: ImageScores, labels: Tensor, evaluate: Evaluate, seed: int) -> dict[str, Any]:
-    """Means over all images and over each class present, with bootstrap intervals.
+    """Means over all images and over each class present, with bootstrap intervals; Wilson's for the accuracy.
 
     Args:
         scores: as returned by :func:`score_images`.
@@ -109,7 +109,7 @@ def clip_block(
     """CLIP's judgement of a set of images, as it stands in the metrics files.
 
     Args:
-        encoder: the scorer, from :func:`tasks.scorer.load_scorer`.
+        encoder: the scorer, from :func:`tasks.scorer_artifact.load_scorer`.
         images: uint8, shape (N, 28, 28).
         labels: the class that each image should show, int64, shape (N,).
         scorer: the prompts.
@@ -148,6 +148,8 @@ def run_scoring(variant: str, scorer: Scorer, evaluate: Evaluate, compute: Compu
 
 
 def _interval(values: Tensor, evaluate: Evaluate, seed: int, name: str, label: int = -1) -> Interval:
+    if name == "accuracy":
+        return share_of(values, evaluate.confidence)
     generator = torch_generator(seed, f"clip-{name}", label + 1)
     return bootstrap_mean(values, evaluate.confidence, evaluate.bootstrap, generator)
 

@@ -10,9 +10,10 @@ from torch.optim import Optimizer
 
 from models.muon import Muon
 from models.similarity import contrastive_loss
-from tasks.captions import caption_bank, caption_weights, damaged, draw_damage
+from tasks.captions import caption_bank, caption_weights
 from tasks.clip_encoder import Preprocessing, build_model, tokenize
 from tasks.config import Compute, Scorer
+from tasks.damage import damaged, draw_damage
 from tasks.dataset import Split
 from tasks.errors import ConfigError, DivergedError
 from tasks.labels import IMAGE_SIZE

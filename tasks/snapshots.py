@@ -1,20 +1,20 @@
-"""What a run leaves behind along the way: sample grids from unchanging noise, and the averaged weights behind them."""
+"""The averaged weights that a training keeps along the way, from the untrained ones to the result."""
 
 import math
+import shutil
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import Any
 
 from models.diffusion import Diffusion
-from models.noise import ImageNoise
-from models.spec import SamplerSpec, TrainingSpec
-from tasks.files import Arrays, read_arrays, write_arrays
-from tasks.labels import NUM_CLASSES
-from tasks.reproducibility import derived_seed
-from tasks.weights import save_weights
+from models.spec import TrainingSpec
+from tasks.config import Variant
+from tasks.files import folder_written_atomically, sha256_file
+from tasks.paths import artifact
+from tasks.weights import checked_card, load_weights, save_weights
 
-GRID_PER_CLASS = 2
+FOLDER = "snapshots"
+UNTRAINED = 0
+"""The step of the weights that no training has touched."""
 
 
 def snapshot_steps(spec: TrainingSpec) -> list[int]:
@@ -22,43 +22,65 @@ def snapshot_steps(spec: TrainingSpec) -> list[int]:
     return [math.ceil(spec.steps * (index + 1) / spec.snapshots) for index in range(spec.snapshots)]
 
 
-def grid_file(folder: Path, step: int) -> Path:
-    """The sample grid of a step within a run's folder."""
-    return folder / f"grid-{step:07d}.npz"
+def snapshot_name(step: int) -> str:
+    """The snapshot of a step, relative to the run's folder or to the variant's artefacts."""
+    return f"{FOLDER}/step-{step:07d}.safetensors"
 
 
-def weights_file(folder: Path, step: int) -> Path:
-    """The averaged weights of a step within a run's folder."""
-    return folder / "snapshots" / f"step-{step:07d}.safetensors"
-
-
-def take_snapshot(folder: Path, diffusion: Diffusion, sampler: SamplerSpec, seed: int, step: int) -> None:
-    """Write the weights and a grid of samples of this step.
+def take_snapshot(folder: Path, diffusion: Diffusion, step: int) -> None:
+    """Keep the weights of a step.
 
     Args:
         folder: the run's folder.
         diffusion: the averaged model.
-        sampler: how the grid is sampled.
-        seed: the user's seed; the grid's noise depends on nothing else.
         step: training steps done.
     """
-    save_weights(weights_file(folder, step), diffusion)
-    sample_grid(folder, diffusion, sampler, seed, step)
+    save_weights(folder / snapshot_name(step), diffusion)
 
 
-@torch.no_grad()
-def sample_grid(folder: Path, diffusion: Diffusion, sampler: SamplerSpec, seed: int, step: int) -> None:
-    """Write a grid of samples: :data:`GRID_PER_CLASS` images a class, from the same noise at every step."""
-    labels = torch.arange(NUM_CLASSES).repeat_interleave(GRID_PER_CLASS)
-    seeds = [derived_seed(seed, "grid", index) for index in range(len(labels))]
-    device = next(diffusion.parameters()).device
-    *_, last = diffusion.sample(sampler, ImageNoise(seeds), labels.to(device))
-    images = diffusion.decode(last.x).cpu().numpy()
-    write_arrays(grid_file(folder, step), {"images": images, "labels": labels.numpy()})
+def publish_snapshots(variant: str, folder: Path, spec: TrainingSpec) -> list[dict[str, Any]]:
+    """Make a finished run's snapshots the variant's.
+
+    Args:
+        variant: its name.
+        folder: the run's folder.
+        spec: says which steps were kept; the untrained weights come first.
+
+    Returns:
+        ``step`` and ``sha256`` of each, in order, for the variant's card.
+    """
+    steps = [UNTRAINED, *snapshot_steps(spec)]
+    with folder_written_atomically(artifact(variant, FOLDER)) as published:
+        for step in steps:
+            shutil.copyfile(folder / snapshot_name(step), published / Path(snapshot_name(step)).name)
+    return [{"step": step, "sha256": sha256_file(artifact(variant, snapshot_name(step)))} for step in steps]
 
 
-def progress_arrays(folder: Path, steps: list[int]) -> Arrays:
-    """All grids of a run: ``images`` [S, N, 28, 28], ``steps`` [S] and ``labels`` [N]."""
-    grids = [read_arrays(grid_file(folder, step)) for step in steps]
-    images = np.stack([grid["images"] for grid in grids])
-    return {"images": images, "steps": np.array(steps, dtype=np.int64), "labels": grids[0]["labels"]}
+def kept_snapshots(variant: str, spec: Variant) -> dict[int, str]:
+    """The steps of a variant's snapshots, in order, with the sha256 of their weights.
+
+    Args:
+        variant: its name.
+        spec: its description, which must be the one that it was trained under.
+
+    Raises:
+        MissingResourceError: the variant has not been trained.
+        IntegrityError: it was trained with another network or process.
+    """
+    return {entry["step"]: entry["sha256"] for entry in checked_card(variant, spec)["snapshots"]}
+
+
+def load_snapshot(variant: str, spec: Variant, step: int, digest: str) -> Diffusion:
+    """Rebuild the model as it was after a step, ready to sample.
+
+    Args:
+        variant: its name.
+        spec: its description.
+        step: training steps done.
+        digest: the sha256 of the weights, from :func:`kept_snapshots`.
+
+    Raises:
+        MissingResourceError: the snapshot is missing.
+        IntegrityError: it was altered.
+    """
+    return load_weights(artifact(variant, snapshot_name(step)), digest, variant, spec)

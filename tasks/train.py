@@ -13,19 +13,20 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import models
+from models.spec import TrainingSpec
 from models.training import NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
 from tasks.config import Compute, Variant
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
-from tasks.files import folder_written_atomically, sha256_file, sha256_json, write_arrays, write_json, write_table
+from tasks.files import sha256_file, sha256_json, write_json, write_table
 from tasks.journal import Journal, Row
 from tasks.metrics import MetricSink, NullSink
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.signals import stop_requests
-from tasks.snapshots import progress_arrays, sample_grid, snapshot_steps, take_snapshot, weights_file
+from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
 from tasks.strict_yaml import read_mapping
 from tasks.training_run import TrainingRun, begin_run
 from tasks.validation import Validation
@@ -39,12 +40,12 @@ def run_training(
 ) -> dict[str, Any]:
     """Train a variant, or go on where an interrupted run of the same identity stopped.
 
-    Writes the averaged weights with their card, the history, the validation loss by noise level, the sample grids and
-    the snapshots under ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``.
+    Writes the averaged weights with their card, the history, the validation loss by noise level and the snapshots under
+    ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``.
 
     Args:
         variant: its name.
-        spec: its description.
+        spec: its description, of which only the network, the process and the training count here.
         compute: device, threads and precision.
         seed: the user's seed.
         sink: told of every row of the history as it is written.
@@ -60,18 +61,20 @@ def run_training(
     config = run_config(spec, compute, seed, device)
     folder = WORK / variant / sha256_json(config)[:16]
     run = begin_run(folder, spec, config, split, device)
-    trainer = Trainer(run, spec, Validation(load_split("val"), spec.training.validation_images, seed, device), sink)
+    validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
+    trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
-    summary = publish(variant, spec, trainer, environment_record(compute, device))
+    summary = publish(trainer, environment_record(compute, device))
     shutil.rmtree(folder)  # it serves an unfinished run; what is finished is DVC's to keep
     return summary
 
 
 def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
     """Everything on which the bits of the trained weights depend; its hash names the run."""
-    described = {key: value for key, value in asdict(spec).items() if key != "title"}
     config = {
-        **described,
+        "network": asdict(spec.network),
+        "process": asdict(spec.process),
+        "training": asdict(spec.training),
         "seed": seed,
         "compute": asdict(compute),
         "device": device.type,
@@ -87,42 +90,45 @@ class Trainer:
     """Moves a run from step to step and writes down what happens.
 
     Args:
+        variant: name of the variant being trained.
         run: the state to move.
-        spec: the variant.
+        training: how to train.
         validation: fixed held-out questions.
         sink: told of every row of the history.
     """
 
-    def __init__(self, run: TrainingRun, spec: Variant, validation: Validation, sink: MetricSink | None) -> None:
-        self.run, self.spec, self.validation = run, spec, validation
+    def __init__(
+        self, variant: str, run: TrainingRun, training: TrainingSpec, validation: Validation, sink: MetricSink | None
+    ) -> None:
+        self.variant, self.run, self.training, self.validation = variant, run, training, validation
         self.journal = Journal(run.folder / "journal.jsonl", run.step)
         self.levels = Journal(run.folder / "noise_levels.jsonl", run.step)
         self._sink = sink or NullSink()
-        self._snapshots = snapshot_steps(spec.training)
+        self._snapshots = snapshot_steps(training)
 
     def fit(self, split: Split, precision: torch.autocast) -> None:
         """Take the steps that are left; see :func:`run_training` for the errors."""
-        training, run = self.spec.training, self.run
-        if run.step == 0:
-            sample_grid(run.folder, run.ema.model, self.spec.sampling, run.config["seed"], 0)
+        training, run, title = self.training, self.run, f"training {self.variant}"
+        if run.step == UNTRAINED:
+            take_snapshot(run.folder, run.ema.model, UNTRAINED)
         device = next(run.diffusion.parameters()).device
         batches = training_batches(run.diffusion, split, training, run.config["seed"], run.step, device)
         steps = train_steps(run.diffusion, run.optimizers, batches, training, precision, run.step)
         try:
             with stop_requests() as request:
-                for report in track(steps, training.steps, f"training {self.spec.title}", run.step):
+                for report in track(steps, training.steps, title, run.step):
                     self._after(report)
                     if request.signal_number:
                         saved = run.save()
                         raise StoppedError(request.signal_number, "training", f"it resumes from {saved}")
         except NonFiniteError as error:
-            what, remedy = f"diverged at {error}", "lower the learning rate"
-            raise DivergedError(f"training {self.spec.title}", what, "finite numbers", remedy) from error
+            remedy = "lower the learning rate"
+            raise DivergedError(title, f"diverged at {error}", "finite numbers", remedy) from error
         finally:
             self._sink.close()
 
     def _after(self, report: StepReport) -> None:
-        run, training, step = self.run, self.spec.training, report.step
+        run, training, step = self.run, self.training, report.step
         run.step = step
         run.ema.update(run.diffusion)
         run.window.append(report.loss)
@@ -131,7 +137,7 @@ class Trainer:
         if step % training.log_every == 0 or step == 1 or kept:
             self._log(report, validate=step % training.validate_every == 0 or kept)
         if kept:
-            take_snapshot(run.folder, run.ema.model, self.spec.sampling, run.config["seed"], step)
+            take_snapshot(run.folder, run.ema.model, step)
             for row in self.validation.by_level(run.ema.model):
                 self.levels.append({"step": step, **row})
         if step % training.checkpoint_every == 0 or last:
@@ -141,7 +147,7 @@ class Trainer:
         run = self.run
         row: Row = {
             "step": report.step,
-            "images": report.step * self.spec.training.batch,
+            "images": report.step * self.training.batch,
             "seconds": round(run.seconds, 3),
             "train_loss": sum(run.window) / len(run.window),
             "val_loss": self.validation.loss(run.ema.model) if validate else None,
@@ -153,44 +159,39 @@ class Trainer:
         self._sink.log(row, report.step)
 
 
-def publish(variant: str, spec: Variant, trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
+def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
     """Turn a finished run into the variant's artefacts and return its summary."""
-    run = trainer.run
+    variant, run, training = trainer.variant, trainer.run, trainer.training
     identity = sha256_json(run.config)
     parameters = sum(parameter.numel() for parameter in run.ema.model.parameters())
     card = {"variant": variant, "identity": identity, "config": run.config, "parameters": parameters}
+    card["snapshots"] = publish_snapshots(variant, run.folder, training)
     digest = save_model(variant, run.ema.model, {**card, "environment": environment})
     write_table(artifact(variant, "history.csv"), trainer.journal.table())
     write_table(artifact(variant, "noise_levels.csv"), pd.DataFrame(trainer.levels.rows))
-    steps = snapshot_steps(spec.training)
-    write_arrays(artifact(variant, "progress.npz"), progress_arrays(run.folder, [0, *steps]))
-    with folder_written_atomically(artifact(variant, "snapshots")) as folder:
-        for step in steps:
-            shutil.copyfile(weights_file(run.folder, step), folder / weights_file(run.folder, step).name)
     summary = {
         "variant": variant,
-        "title": spec.title,
         "parameters": parameters,
         "identity": identity,
         "weights_sha256": digest,
         "data_sha256": run.config["data_sha256"],
         "environment": environment,
-        **summary_of(trainer, spec),
-        "snapshots": [_snapshot_entry(run.folder, trainer.journal.rows, step) for step in steps],
+        **summary_of(trainer),
+        "snapshots": [_validated_snapshot(trainer.journal.rows, step) for step in snapshot_steps(training)],
     }
     write_json(metrics_file("train", variant), summary)
     return summary
 
 
-def summary_of(trainer: Trainer, spec: Variant) -> dict[str, Any]:
+def summary_of(trainer: Trainer) -> dict[str, Any]:
     """The figures of a finished run's history."""
-    rows = trainer.journal.rows
+    rows, training = trainer.journal.rows, trainer.training
     validated = [row["val_loss"] for row in rows if row["val_loss"] is not None]
     images = rows[-1]["images"]
     return {
-        "steps": spec.training.steps,
+        "steps": training.steps,
         "images": images,
-        "batch": spec.training.batch,
+        "batch": training.batch,
         "train_loss_first": rows[0]["train_loss"],
         "train_loss_final": rows[-1]["train_loss"],
         "val_loss_final": validated[-1],
@@ -200,9 +201,9 @@ def summary_of(trainer: Trainer, spec: Variant) -> dict[str, Any]:
     }
 
 
-def _snapshot_entry(folder: Path, rows: list[Row], step: int) -> dict[str, Any]:
+def _validated_snapshot(rows: list[Row], step: int) -> dict[str, Any]:
     (val_loss,) = (row["val_loss"] for row in rows if row["step"] == step)
-    return {"step": step, "val_loss": val_loss, "file": f"snapshots/{weights_file(folder, step).name}"}
+    return {"step": step, "val_loss": val_loss, "file": snapshot_name(step)}
 
 
 def _code_sha256() -> str:

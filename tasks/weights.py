@@ -51,15 +51,45 @@ def load_model(variant: str, spec: Variant, device: torch.device) -> Diffusion:
         MissingResourceError: it has not been trained.
         IntegrityError: the weights were altered, or belong to another network or process.
     """
-    path = artifact(variant, WEIGHTS)
+    card = checked_card(variant, spec)
+    return load_weights(artifact(variant, WEIGHTS), card["weights_sha256"], variant, spec).to(device)
+
+
+def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
+    """A variant's card, if it tells of the network and process described.
+
+    Args:
+        variant: its name.
+        spec: its description.
+
+    Raises:
+        MissingResourceError: the variant has not been trained.
+        IntegrityError: it was trained with another network or process.
+    """
     card = read_json(artifact(variant, CARD))
-    if sha256_file(path) != card["weights_sha256"]:
-        raise IntegrityError(str(path), "was altered", f"sha256 {card['weights_sha256']}", f"rerun train@{variant}")
     wanted = json.loads(json.dumps({"network": asdict(spec.network), "process": asdict(spec.process)}))
     different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
     if different:
         what = f"was trained under another configuration ({', '.join(different[:3])})"
-        raise IntegrityError(str(path), what, "the one of params.yaml", f"rerun train@{variant}")
+        raise IntegrityError(str(artifact(variant, WEIGHTS)), what, "the one of params.yaml", f"rerun train@{variant}")
+    return card
+
+
+def load_weights(path: Path, digest: str, variant: str, spec: Variant) -> Diffusion:
+    """Build a model around weights, in evaluation mode.
+
+    Args:
+        path: the file with its tensors.
+        digest: the sha256 that the file had when it was written.
+        variant: whose weights they are, for the error.
+        spec: the variant's description.
+
+    Raises:
+        MissingResourceError: there is no such file.
+        IntegrityError: it was altered.
+    """
+    if sha256_file(path) != digest:
+        raise IntegrityError(str(path), "was altered", f"sha256 {digest}", f"rerun train@{variant}")
     diffusion = build_diffusion(spec.network, spec.process, seed=0)
     diffusion.load_state_dict(safetensors.torch.load_file(path))
-    return diffusion.to(device).eval()
+    return diffusion.eval()

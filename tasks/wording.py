@@ -67,6 +67,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def chance(p_value: float) -> str:
+    """A p-value with its sign of relation: ``= 0.034`` or ``< 0.001``."""
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
 def duration(seconds: float) -> str:
     """A time in the unit that reads best."""
     if seconds < 90:

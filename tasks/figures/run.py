@@ -7,9 +7,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import Variant
+from tasks.config import Evaluate, Variant
 from tasks.evidence import Evidence, read_evidence
 from tasks.figures.clip import draw_clip_classes, draw_clip_gallery, draw_clip_overall
+from tasks.figures.comparisons import COMPARISONS, write_comparisons
 from tasks.figures.critic import draw_confusion, draw_critic_classes, draw_critic_overall
 from tasks.figures.forward import draw_forward
 from tasks.figures.losses import draw_losses, draw_noise_levels
@@ -41,11 +42,12 @@ PLAIN = (
 """Figures that need the measurements alone."""
 
 
-def run_figures(variants: Mapping[str, Variant], seed: int) -> dict[str, Any]:
+def run_figures(variants: Mapping[str, Variant], evaluate: Evaluate, seed: int) -> dict[str, Any]:
     """Fill ``reports/figures`` and write the comparison tables under ``reports/tables``.
 
     Args:
         variants: the build's variants by name.
+        evaluate: how the intervals of the comparisons are computed.
         seed: the user's seed.
 
     Returns:
@@ -57,9 +59,10 @@ def run_figures(variants: Mapping[str, Variant], seed: int) -> dict[str, Any]:
     """
     evidence = read_evidence(variants)
     write_tables(evidence)
+    write_comparisons(list(variants), evaluate, seed)
     with folder_written_atomically(FIGURES) as folder, theme():
         draw_all(evidence, folder, seed)
-    return {"figures": len({path.stem for path in FIGURES.iterdir()}), "tables": len(TABLES)}
+    return {"figures": len({path.stem for path in FIGURES.iterdir()}), "tables": len(TABLES) + len(COMPARISONS)}
 
 
 def draw_all(evidence: Evidence, folder: Path, seed: int) -> None:

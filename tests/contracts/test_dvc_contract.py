@@ -1,11 +1,14 @@
 """`dvc.yaml` says what each stage is made from: exactly the code it uses, and exactly the parameters it reads."""
 
 import ast
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from tasks.config import PARAMS, Scorer, Variant, load_params
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -101,10 +104,52 @@ def test_parameters_are_those_that_are_read(stage: str) -> None:
     assert declared == params_read(stage)
 
 
-@pytest.mark.parametrize("stage", ["critic", "scorer", "score", "evaluate"])
+@pytest.mark.parametrize("stage", ["critic", "scorer", "score", "evaluate", "figures"])
 def test_single_keys_of_the_evaluation_are_those_that_are_read(stage: str) -> None:
     declared = {str(key).removeprefix("evaluate.") for key in STAGES[stage]["params"] if "evaluate." in str(key)}
     assert declared == {key for name in closure(stage) for key in attributes_of("evaluate", (ROOT / name).read_text())}
+
+
+@pytest.mark.parametrize("stage", sorted(name for name, stage in STAGES.items() if "matrix" in stage))
+def test_settings_of_a_variant_are_those_that_are_read(stage: str) -> None:
+    """Each stage of a variant names the parts of its description that it looks at, so that no other part reruns it."""
+    settings = {field.name for field in fields(Variant)}
+    prefix = "variants.${item.variant}."
+    declared = {key.removeprefix(prefix) for key in map(str, STAGES[stage]["params"]) if key.startswith("variants")}
+    read = {key for name in closure(stage) for key in attributes_of("spec", (ROOT / name).read_text())}
+    assert declared == read & settings
+
+
+def test_neither_a_sampler_nor_a_title_makes_training_run_again() -> None:
+    parts = {str(key).rpartition(".")[2] for key in STAGES["train"]["params"] if str(key).startswith("variants")}
+    assert parts == {"network", "process", "training"}
+    progress = "artifacts/${item.variant}/progress.npz"
+    assert progress in STAGES["sample"]["outs"]
+    assert progress not in STAGES["train"]["outs"]
+
+
+USERS_OF_CLIP = sorted(name for name, stage in STAGES.items() if "tasks/scorer_artifact.py" in stage["deps"])
+
+
+@pytest.mark.parametrize("stage", USERS_OF_CLIP)
+def test_single_keys_of_the_scorer_are_those_that_are_read(stage: str) -> None:
+    """As attributes, or named as what identifies the model. The gate's thresholds are for the report alone."""
+    declared = {str(key).removeprefix("scorer.") for key in STAGES[stage]["params"] if "scorer" in str(key)}
+    read = {key for name in closure(stage) for key in attributes_of("scorer", (ROOT / name).read_text())}
+    named = {node.value for node in ast.walk(ast.parse((ROOT / "tasks/scorer_artifact.py").read_text())) if _text(node)}
+    assert declared == read | (named & {field.name for field in fields(Scorer)})
+    assert "gate" not in declared
+
+
+def _text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def test_every_stage_that_may_load_a_folders_model_depends_on_that_folder() -> None:
+    """DVC refuses a dependency that is missing, so the folder that ``params.yaml`` names comes with the project."""
+    assert USERS_OF_CLIP == ["references", "score", "scorer"]
+    assert all("${scorer.folder}" in STAGES[stage]["deps"] for stage in USERS_OF_CLIP)
+    assert (ROOT / load_params(ROOT / PARAMS).scorer.folder).is_dir()
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))

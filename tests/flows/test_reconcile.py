@@ -41,6 +41,26 @@ def test_every_stage_with_results_gets_its_record_once(small: Params) -> None:
     assert all(runs(stage)[0].info.status == "FINISHED" for stage in before)
 
 
+def test_pictures_come_back_at_their_training_steps(small: Params) -> None:
+    reconcile()
+    client, _ = open_store()
+    names = [item.path for item in client.list_artifacts(runs("sample")[0].info.run_id, "images")]
+    steps = {int(name.split("+")[2]) for name in names if name.startswith("images/samples~progress+step+")}
+    assert steps == {0, 100, 200, 300, 400, 500}
+
+
+def test_another_sampler_is_recorded_beside_the_first_with_the_training_that_it_shares(small: Params) -> None:
+    reconcile()
+    before = runs("train")[0].data.tags["run.identity"]
+    text = Path("params.yaml").read_text()
+    write_text(Path("params.yaml"), text.replace("eta: 1.0, guidance: 1.0", "eta: 1.0, guidance: 3.0", 1))
+    reconcile()
+    assert {run.data.tags["run.identity"] for run in runs("train")} == {before}
+    assert {run.data.params["sampling.guidance"] for run in runs("train")} == {"-"}
+    for stage in ("sample", "variant"):
+        assert sorted(run.data.params["sampling.guidance"] for run in runs(stage)) == ["1.0", "3.0"]
+
+
 def test_an_outage_is_made_good(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")

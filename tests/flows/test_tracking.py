@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.config import Params
-from tasks.files import read_json, read_table, write_json
+from tasks.files import read_arrays, read_json, read_table, write_json
 from tasks.labels import CLASS_SLUGS
 from tasks.live_tracking import MlflowSink
 from tasks.paths import WORKSPACE_MARK, artifact, metrics_file
@@ -96,12 +96,14 @@ def test_clip_scores_per_class_are_scalars_and_a_table(published: None) -> None:
     assert json.loads(table) == [{"path": "clip/per_class.json", "type": "table"}]
 
 
-def test_pictures_are_shown_by_step(published: None) -> None:
-    run = runs()["train", "course"]
+def test_pictures_are_shown_by_training_step_in_the_run_that_drew_them(published: None) -> None:
+    run = runs()["sample", "course"]
     shown = [name for name in artifacts(run, "images") if name.endswith(".png")]
-    assert all(name.startswith("images/samples~progress+step+") for name in shown)
-    assert len(shown) > 1
+    pairs = sorted((key, int(step)) for key, _, step, *_ in (name.split("+") for name in shown))
+    steps = read_arrays(artifact("course", "progress.npz"))["steps"].tolist()
+    assert pairs == [("images/samples~final", 0), *(("images/samples~progress", step) for step in steps)]
     assert run.data.tags["mlflow.loggedImages"] == "True"
+    assert artifacts(runs()["train", "course"], "images") == []
 
 
 def test_checkpoints_are_models_with_their_own_figures(published: None) -> None:

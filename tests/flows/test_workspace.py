@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_relative_folders_mean_the_same_from_the_workspace(project: Path) -> Non
     assert folders[0] == "$FASHION_MNIST_DIR"
     assert folders[1] == str(project / "data" / "incoming")
     assert folders[2] == str(project.parent / "shared" / "data" / "fashion-mnist")
-    assert profile_params(project, "demo")["scorer"]["folder"] == ""
+    assert profile_params(project, "demo")["scorer"]["folder"] == str(project / "clip")
 
 
 def test_what_has_not_changed_is_not_written(project: Path) -> None:
@@ -121,7 +122,8 @@ def test_the_projects_own_profiles_survive_being_written_and_read_again(project:
     merged = load_params(prepare_workspace("demo") / "params.yaml")
     direct = load_params(project / "params.yaml", project / "profiles" / "demo.yaml")
     assert merged.variants == direct.variants
-    assert (merged.critic, merged.scorer, merged.sample) == (direct.critic, direct.scorer, direct.sample)
+    scorer = replace(direct.scorer, folder=str(project / direct.scorer.folder))
+    assert (merged.critic, merged.scorer, merged.sample) == (direct.critic, scorer, direct.sample)
 
 
 @pytest.mark.parametrize("text", ["yes", "off", "012", "1e-3", "1:30", "null", "3", "- a", "a: b", "# c", " x ", "é"])

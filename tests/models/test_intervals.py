@@ -1,11 +1,11 @@
-"""Bootstrap intervals: exact quantiles, width and coverage against the closed form."""
+"""Intervals: Wilson's against published and closed forms, the bootstrap's quantiles, width and coverage."""
 
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
-from models.intervals import Interval, bootstrap, bootstrap_mean, percentile_interval
+from models.intervals import Interval, bootstrap, bootstrap_mean, percentile_interval, share_of, wilson
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -14,6 +14,36 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def test_wilson_gives_the_published_figures() -> None:
+    """Newcombe (1998), table I, method 3: 81/263, 15/148, 0/20 and 1/29 at 95 %."""
+    found = [wilson(hits, total, 0.95) for hits, total in ((81, 263), (15, 148), (0, 20), (1, 29))]
+    rounded = [(round(interval.low, 4), round(interval.high, 4)) for interval in found]
+    assert rounded == [(0.2553, 0.3662), (0.0624, 0.1605), (0.0, 0.1611), (0.0061, 0.1718)]
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 10), (7, 10), (10, 10), (431, 1000)])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_wilson_agrees_with_scipy(hits: int, total: int, confidence: float) -> None:
+    expected = stats.binomtest(hits, total).proportion_ci(confidence, method="wilson")
+    found = wilson(hits, total, confidence)
+    assert (found.value, found.low, found.high) == pytest.approx((hits / total, expected.low, expected.high), abs=1e-12)
+
+
+def test_answers_that_all_agree_leave_a_width_in_closed_form() -> None:
+    """With z of the confidence, n yes out of n give n / (n + z^2) to 1, and none the mirror image."""
+    bound = 12 / (12 + stats.norm.ppf(0.975) ** 2)
+    everyone, no_one = (share_of(torch.full((12,), answer), 0.95) for answer in (True, False))
+    assert (everyone.value, everyone.high) == (1.0, 1.0)
+    assert everyone.low == pytest.approx(bound, rel=1e-12)
+    assert (no_one.value, no_one.low) == (0.0, 0.0)
+    assert no_one.high == pytest.approx(1 - bound, rel=1e-12)
+
+
+def test_share_counts_the_yes_answers() -> None:
+    answers = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+    assert share_of(answers, 0.9) == share_of(answers.bool(), 0.9) == wilson(3, 4, 0.9)
 
 
 def test_percentiles_are_exact() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tasks.clip_encoder import Preprocessing, build_model, save_folder
-from tasks.config import Evaluate, Scorer, ScorerFit, ScorerGate, load_params
+from tasks.config import Evaluate, Scorer, ScorerFit, load_params
 
 ROOT = Path(__file__).parents[2]
 EVALUATE: Evaluate = replace(load_params(ROOT / "params.yaml").evaluate, bootstrap=100)
@@ -15,7 +15,6 @@ SCORER: Scorer = replace(
     load_params(ROOT / "params.yaml").scorer,
     source="fitted",
     fit=ScorerFit(steps=150, batch=32, lr=0.003, width=32, layers=1, patch=7, embedding=16),
-    gate=ScorerGate(zero_shot_accuracy=0.2, auc=0.6),
 )
 TINY: dict[str, Any] = {
     "embed_dim": 8,

@@ -14,7 +14,7 @@ from models.manifold import Manifold, compare_manifolds
 from tasks.dataset import Split, class_balanced, load_split
 from tasks.errors import ConfigError, IntegrityError, MissingResourceError
 from tasks.evaluate import critic_block, real_features, run_evaluation
-from tasks.files import read_json, write_arrays
+from tasks.files import read_json, read_table, write_arrays
 from tasks.judge import load_critic
 from tasks.labels import CLASS_SLUGS
 from tasks.paths import artifact, metrics_file
@@ -48,7 +48,8 @@ def block_of(split: Split, **changes: Any) -> dict[str, Any]:
 
 
 def save_samples(split: Split, variant: str = "course") -> None:
-    arrays = {"images": split.images.numpy(), "labels": split.labels.numpy(), "seeds": np.arange(len(split))}
+    seeds = 2**62 + np.arange(len(split))
+    arrays = {"images": split.images.numpy(), "labels": split.labels.numpy(), "seeds": seeds}
     write_arrays(artifact(variant, "samples.npz"), arrays)
 
 
@@ -117,6 +118,35 @@ def test_a_variants_samples_are_judged_and_written_down() -> None:
 
 
 @pytest.mark.usefixtures("judged")
+def test_the_critics_answer_on_each_image_is_kept() -> None:
+    test = class_balanced(load_split("test"), 15, torch.Generator().manual_seed(0))
+    save_samples(test)
+    found = run_evaluation("course", EVALUATE, CPU, SEED)
+    table = read_table(artifact("course", "judgements.csv"))
+    assert list(table.columns) == ["seed", "label", "predicted", "probability"]
+    assert table["seed"].tolist() == [2**62 + index for index in range(150)]
+    assert table["label"].tolist() == test.labels.tolist()
+    assert (table["predicted"] == table["label"]).mean() == found["accuracy"]["value"]
+    bags = table[table["label"] == CLASS_SLUGS.index("bag")]
+    assert (bags["predicted"] == bags["label"]).mean() == found["per_class"]["bag"]["accuracy"]["value"]
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_probability_is_that_of_the_class_asked_for() -> None:
+    test = class_balanced(load_split("test"), 15, torch.Generator().manual_seed(0))
+    save_samples(test)
+    run_evaluation("course", EVALUATE, CPU, SEED)
+    table = read_table(artifact("course", "judgements.csv"))
+    _, logits = load_critic(CPU).features_and_logits(test.images)
+    exponentials = np.exp(logits.double().numpy())
+    expected = exponentials[np.arange(150), test.labels.numpy()] / exponentials.sum(axis=1)
+    np.testing.assert_allclose(table["probability"], expected, rtol=1e-9)
+    right, wrong = (table[(table["predicted"] == table["label"]) == flag]["probability"] for flag in (True, False))
+    assert right.min() > 0.1
+    assert wrong.max() < 0.5
+
+
+@pytest.mark.usefixtures("judged")
 def test_manifolds_are_compared_at_equal_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = []
 
@@ -155,7 +185,9 @@ def test_damaged_samples_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("judged")
-def test_samples_without_labels_are_refused() -> None:
-    write_arrays(artifact("course", "samples.npz"), {"images": load_split("test").images.numpy()})
-    with pytest.raises(IntegrityError, match="lacks images or labels"):
+@pytest.mark.parametrize("lacking", ["labels", "seeds"])
+def test_samples_without_what_was_asked_for_are_refused(lacking: str) -> None:
+    arrays = {"images": load_split("test").images.numpy(), "labels": np.zeros(200), "seeds": np.zeros(200)}
+    write_arrays(artifact("course", "samples.npz"), {k: v for k, v in arrays.items() if k != lacking})
+    with pytest.raises(IntegrityError, match="lacks images, labels or seeds"):
         run_evaluation("course", EVALUATE, CPU, SEED)

@@ -22,7 +22,6 @@ from tasks.figures.schedule import draw_schedule, ratio_along
 from tasks.figures.style import montage, plain_number, theme
 from tasks.files import read_json, read_table, sha256_file
 from tasks.paths import FIGURES, artifact, metrics_file, table_file
-from tasks.recognition import settling_points
 from tests.tasks.report_workspace import build_workspace
 
 HOSTILE = r"$\frac$ <script>x</script> 100% _a_ \n"
@@ -35,7 +34,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         params = build_workspace()
-        run_figures(params.variants, params.seed)
+        run_figures(params.variants, params.evaluate, params.seed)
     return root, params
 
 
@@ -106,12 +105,17 @@ def test_recognition_table_has_a_row_per_image_and_position(
     assert len(counts) == 4
 
 
-@pytest.mark.parametrize(
-    ("guesses", "expected"), [([0, 1, 1], 0.5), ([1, 1, 1], 0.0), ([1, 1, 0], None), ([1, 0, 1], 1.0)]
-)
-def test_an_image_settles_where_it_is_last_unrecognised(guesses: list[int], expected: float | None) -> None:
-    table = pd.DataFrame({"image": 0, "position": [0.0, 0.5, 1.0], "guess": guesses})
-    assert settling_points(table) == [expected]
+def test_comparisons_of_models_and_of_judges_are_written(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    (pair,) = read_table(table_file("paired")).to_dict("records")
+    # 12 a class of which 3 and 10 are right, the course's among the flagship's
+    assert (pair["first"], pair["second"], pair["only_first"], pair["only_second"]) == ("course", "flagship", 0, 70)
+    assert read_table(table_file("agreement"))[["variant", "right"]].to_numpy().tolist() == [
+        ["course", 30],
+        ["flagship", 100],
+    ]
 
 
 def test_a_missing_metrics_file_is_one_line(
@@ -123,7 +127,7 @@ def test_a_missing_metrics_file_is_one_line(
     with pytest.raises(
         MissingResourceError, match=r"^reports/metrics/evaluate/course.json: is missing; expected .*; do "
     ):
-        run_figures(params.variants, params.seed)
+        run_figures(params.variants, params.evaluate, params.seed)
     assert not FIGURES.exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models.intervals import wilson
 from tasks.captions import score_prompts
 from tasks.clip_encoder import encode_prompts
 from tasks.config import Scorer
@@ -82,10 +83,10 @@ def test_block_counts_and_averages() -> None:
     assert set(block["per_class"]) == {"coat", "ankle-boot"}
     assert block["accuracy"]["value"] == 0.75
     assert block["per_class"]["ankle-boot"]["accuracy"]["value"] == 0.5
-    assert block["per_class"]["coat"]["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert block["per_class"]["coat"]["accuracy"] == wilson(2, 2, EVALUATE.confidence).to_json()
     assert block["margin"]["value"] == pytest.approx((0.0 + 0.5 - 0.5 - 0.5) / 4)
-    interval = block["accuracy"]
-    assert interval["low"] <= interval["value"] <= interval["high"]
+    assert block["accuracy"] == wilson(3, 4, EVALUATE.confidence).to_json()
+    assert block["margin"]["low"] < block["margin"]["value"] < block["margin"]["high"]
 
 
 def test_block_repeats_and_depends_on_the_seed() -> None:

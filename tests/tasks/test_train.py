@@ -15,8 +15,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from models.build import build_diffusion
+from tasks.config import Variant
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
-from tasks.files import read_arrays, sha256_file, write_json
+from tasks.files import read_json, sha256_file, write_json
 from tasks.reproducibility import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
@@ -55,7 +57,7 @@ def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, wor
     parts = run_training("parts", VARIANTS[variant], CPU, SEED)
     assert parts["weights_sha256"] == whole["weights_sha256"]
     pd.testing.assert_frame_equal(losses("parts"), losses("whole"), check_exact=True)
-    for name in ("progress.npz", "noise_levels.csv", "snapshots/step-0000008.safetensors"):
+    for name in ("noise_levels.csv", "snapshots/step-0000000.safetensors", "snapshots/step-0000008.safetensors"):
         assert sha256_file(Path("artifacts/parts") / name) == sha256_file(Path("artifacts/whole") / name)
 
 
@@ -99,9 +101,6 @@ def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:
     assert history["images"].tolist() == [step * 16 for step in history["step"]]
     assert history["val_loss"].notna().tolist() == [False, False, True, False, True, False, True]
     assert history["lr"].iloc[-1] == pytest.approx(0.002 * 1 / 10)
-    progress = read_arrays(Path("artifacts/course/progress.npz"))
-    assert progress["images"].shape == (4, 20, 28, 28)
-    assert progress["steps"].tolist() == [0, 4, 8, 12]
     levels = pd.read_csv("artifacts/course/noise_levels.csv")
     assert levels.groupby("step").size().tolist() == [10, 10, 10]
     assert levels["level"].between(0, 1).all()
@@ -109,9 +108,20 @@ def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:
     assert summary["val_loss_final"] == history["val_loss"].iloc[-1]
     assert summary["images"] == 192
     assert [entry["step"] for entry in summary["snapshots"]] == [4, 8, 12]
-    last = safetensors.torch.load_file("artifacts/course/snapshots/step-0000012.safetensors")
-    torch.testing.assert_close(last, safetensors.torch.load_file("artifacts/course/model.safetensors"), rtol=0, atol=0)
     assert json.loads(Path("reports/metrics/train/course.json").read_text()) == json.loads(json.dumps(summary))
+
+
+def test_the_snapshots_go_from_the_untrained_weights_to_the_result(workspace: Path) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    kept = {step: Path(f"artifacts/course/snapshots/step-{step:07d}.safetensors") for step in (0, 4, 8, 12)}
+    assert sorted(Path("artifacts/course/snapshots").iterdir()) == list(kept.values())
+    untrained = build_diffusion(COURSE.network, COURSE.process, derived_seed(SEED, "weights")).state_dict()
+    torch.testing.assert_close(safetensors.torch.load_file(kept[0]), dict(untrained), rtol=0, atol=0)
+    assert sha256_file(kept[12]) == sha256_file(Path("artifacts/course/model.safetensors"))
+    assert len({sha256_file(path) for path in kept.values()}) == 4
+    card = read_json(Path("artifacts/course/model.json"))
+    assert card["snapshots"] == [{"step": step, "sha256": sha256_file(path)} for step, path in kept.items()]
+    assert not list(Path("artifacts/course").glob("*.npz"))
 
 
 def test_training_lowers_the_loss(workspace: Path) -> None:
@@ -174,6 +184,34 @@ def test_another_variant_configuration_does_not_resume(workspace: Path) -> None:
     second = run_training("course", COURSE, CPU, SEED + 1)
     assert first["identity"] != second["identity"]
     assert first["weights_sha256"] != second["weights_sha256"]
+
+
+def test_another_sampler_or_title_is_the_same_training_and_resumes(workspace: Path) -> None:
+    other = replace(COURSE, title="Another title", sampling=replace(COURSE.sampling, guidance=3.0))
+    device = torch.device("cpu")
+    assert run_config(other, CPU, SEED, device) == run_config(COURSE, CPU, SEED, device)
+    with pytest.raises(StoppedError):
+        run_training("course", COURSE, CPU, SEED, SignalAt(6, signal.SIGTERM))
+    (folder,) = Path(".work/course").iterdir()
+    with pytest.raises(StoppedError):
+        run_training("course", other, CPU, SEED, SignalAt(8, signal.SIGTERM))
+    assert list(Path(".work/course").iterdir()) == [folder]
+    parts, whole = run_training("course", other, CPU, SEED), run_training("whole", COURSE, CPU, SEED)
+    assert (parts["identity"], parts["weights_sha256"]) == (whole["identity"], whole["weights_sha256"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(COURSE, network=replace(COURSE.network, time_features=16)),
+        replace(COURSE, process=replace(COURSE.process, beta_end=0.1)),
+        replace(COURSE, training=replace(TRAINING, lr=0.003)),
+    ],
+    ids=["network", "process", "training"],
+)
+def test_what_the_weights_depend_on_is_another_training(other: Variant, workspace: Path) -> None:
+    device = torch.device("cpu")
+    assert run_config(other, CPU, SEED, device) != run_config(COURSE, CPU, SEED, device)
 
 
 def test_a_finished_run_leaves_no_state_and_trains_again_to_the_same_bits(workspace: Path) -> None:

@@ -1,0 +1,71 @@
+"""How far CLIP's scores can be believed: on real images, where the truth is known, and beside the critic on samples."""
+
+from typing import Any
+
+import pandas as pd
+
+from models.intervals import Interval
+from tasks.evidence import Evidence, Json, interval
+from tasks.verdicts import Finding, Verdict, joint_verdict
+from tasks.wording import count, escape, listed, percent_interval
+
+CHANCE = 0.5
+"""Area under the ROC curve of scores that say nothing."""
+
+
+def gate_finding(evidence: Evidence) -> Finding:
+    """Whether CLIP can tell clear from blurry on real images, where the truth is known."""
+    scorer, asked = evidence.scorer, evidence.scorer["gate"]["auc"]
+    blurs = {"Gaussian blur": scorer["auc_clear_blurry"], "motion blur": scorer["held_out"]["motion_blur"]}
+    areas = [interval(block) for block in blurs.values()]
+    named = percent_interval(interval(scorer["zero_shot_accuracy"]))
+    told_apart = listed([f"{area_text(block)} under {name}" for name, block in blurs.items()])
+    text = (
+        f"On {count(scorer['num_test'])} real test images it names the class of {named} and ranks a clear picture "
+        f"above a blurred one with an AUC of {told_apart}; asked are {asked:g}, and {CHANCE:g} is chance."
+    )
+    reached = all(area.low >= asked for area in areas)
+    verdict: Verdict = "confirmed" if reached else "refuted" if any(a.high < asked for a in areas) else "not answered"
+    if not scorer["gate"]["passed"]:
+        verdict, text = "not answered" if reached else verdict, f"{text} It failed its test as a whole."
+    elif scorer["source"] == "fitted":
+        verdict = "not answered"
+        text += (
+            " This scorer was fitted here on Gaussian blur, and motion blur was new to it: that it passes says that it "
+            "tells clear garments from blurred ones beyond what it was taught, not that a general CLIP does."
+        )
+    return Finding("CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text))
+
+
+def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
+    """Whether samples that CLIP scores high are those that the critic recognises.
+
+    Args:
+        evidence: the build's measurements.
+        agreement: see :func:`tasks.agreement.agreement_table`.
+    """
+    rows: dict[Any, Any] = agreement.set_index("variant").to_dict("index")
+    areas = {name: row for name, row in rows.items() if pd.notna(row["value"])}
+    above = [Interval(*(row[key] - CHANCE for key in ("value", "low", "high"))) for row in areas.values()]
+    parts = [
+        f"{v.spec.title} {area_text(rows[v.name]) if v.name in areas else 'nothing to rank'}, "
+        f"{count(rows[v.name]['right'])} recognised and {count(rows[v.name]['wrong'])} not"
+        for v in evidence.variants
+    ]
+    text = (
+        f"Of two samples of one class, of which the critic recognises just one, chance that CLIP gives that one the "
+        f"larger good and clear shares: {'; '.join(parts)}. {CHANCE:g} says nothing."
+    )
+    verdict: Verdict = joint_verdict(above) if above else "not answered"
+    if not evidence.scorer["gate"]["passed"]:
+        verdict, text = "not answered", f"{text} This CLIP model failed its test on real images."
+    elif evidence.scorer["source"] == "fitted":
+        verdict, text = "not answered", f"{text} This CLIP model was fitted here; the source speaks of ViT-B/32."
+    claim = "High good and clear scores go with recognisable samples, high blurry scores with poor ones."
+    return Finding(claim, verdict, escape(text))
+
+
+def area_text(block: Json) -> str:
+    """An area under the ROC curve with its interval."""
+    area = interval(block)
+    return f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"

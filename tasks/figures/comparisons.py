@@ -1,0 +1,28 @@
+"""The tables behind the report's comparisons image by image: of models with each other, and of the two judges."""
+
+from collections.abc import Sequence
+
+from tasks.agreement import agreement_table
+from tasks.config import Evaluate
+from tasks.files import write_table
+from tasks.pairing import pair_table
+from tasks.paths import table_file
+
+COMPARISONS = {"paired": pair_table, "agreement": agreement_table}
+"""Names of the tables that this module writes, and what fills them."""
+
+
+def write_comparisons(variants: Sequence[str], evaluate: Evaluate, seed: int) -> None:
+    """Write ``paired.csv`` and ``agreement.csv`` under ``reports/tables``.
+
+    Args:
+        variants: names of the variants.
+        evaluate: confidence and number of resamples.
+        seed: the user's seed.
+
+    Raises:
+        MissingResourceError: a variant has not been scored or judged.
+        IntegrityError: its scores or judgements are damaged.
+    """
+    for name, table in COMPARISONS.items():
+        write_table(table_file(name), table(variants, evaluate, seed))

@@ -1,0 +1,76 @@
+"""Which models come out better: in a ranking, and each against the course's on the images that they share."""
+
+import itertools
+
+from tasks.evidence import Evidence, VariantEvidence, interval
+from tasks.pairing import Pair, Pairs
+from tasks.report_tables import pipe_table
+from tasks.verdicts import points, unsigned
+from tasks.wording import Markdown, chance, count, escape, listed, percent_interval
+
+UNPAIRED = "seeds or classes differ, so the comparison is between independent images and has no test"
+
+
+def ranking_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
+    """The variants by class accuracy, each with its difference to the one before it."""
+    ranked = sorted(evidence.variants, key=lambda variant: variant.evaluate["accuracy"]["value"], reverse=True)
+    best = percent_interval(interval(ranked[0].evaluate["accuracy"]))
+    parts = [f"{ranked[0].spec.title} {'leads with' if len(ranked) > 1 else 'reaches'} {best}"]
+    for better, worse in itertools.pairwise(ranked):
+        pair = pairs.between(better.name, worse.name)
+        gap = unsigned(points(pair.gap))
+        parts.append(f"{worse.spec.title} follows {gap} behind {better.spec.title} ({_known(pair, confidence)})")
+    real = percent_interval(interval(evidence.real().critic["accuracy"]))
+    return escape(f"{listed(parts)}. Real test images reach {real}.")
+
+
+def against_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown | None:
+    """What the comparisons with the baseline say, a sentence a variant; None where there is nothing to compare."""
+    baseline, others = evidence.baseline(), compared(evidence)
+    if baseline is None or not others:
+        return None
+    sentences = [_sentence(variant, baseline, pairs, confidence) for variant in others]
+    return escape(" ".join(sentences))
+
+
+def against_table(evidence: Evidence, pairs: Pairs) -> Markdown:
+    """Class accuracy of every other variant against the baseline's, image by image.
+
+    Args:
+        evidence: of a build that has the baseline and another variant.
+        pairs: its comparisons.
+    """
+    baseline = evidence.baseline()
+    assert baseline is not None
+    title = baseline.spec.title
+    rows = [_row(variant, pairs.between(variant.name, baseline.name)) for variant in compared(evidence)]
+    header = ("Model", "n", f"Less {title}", "Only it right", f"Only {title} right", "p")
+    return pipe_table(header, rows)
+
+
+def compared(evidence: Evidence) -> list[VariantEvidence]:
+    """The variants that are compared with the baseline."""
+    return [variant for variant in evidence.variants if variant is not evidence.baseline()]
+
+
+def _row(variant: VariantEvidence, pair: Pair) -> tuple[str, ...]:
+    title, gap = variant.spec.title, points(pair.gap)
+    if not pair.paired:
+        return title, count(pair.images), gap, "unpaired", "unpaired", "no test"
+    alone = count(pair.only_first), count(pair.only_second)
+    return title, count(pair.images), gap, *alone, chance(pair.p_value).removeprefix("= ")
+
+
+def _sentence(variant: VariantEvidence, baseline: VariantEvidence, pairs: Pairs, confidence: float) -> str:
+    pair, title, other = pairs.between(variant.name, baseline.name), variant.spec.title, baseline.spec.title
+    gap = f"{points(pair.gap)} of class accuracy"
+    if not pair.paired:
+        return f"{title} less {other}: {gap}, {_known(pair, confidence)}; {UNPAIRED}."
+    return (
+        f"Of {count(pair.images)} shared seeds, {title} alone is right on {count(pair.only_first)} and {other} alone "
+        f"on {count(pair.only_second)}: {gap} for {title} (p {chance(pair.p_value)}), {_known(pair, confidence)}."
+    )
+
+
+def _known(pair: Pair, confidence: float) -> str:
+    return "resolved" if pair.resolved(confidence) else "not resolved"

@@ -1,0 +1,48 @@
+"""Sample grids through training: the same noise and labels through every kept snapshot, so that only weights differ."""
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.config import Compute, Variant
+from tasks.files import Arrays, write_arrays
+from tasks.paths import artifact
+from tasks.progress import track
+from tasks.reproducibility import autocast, prepare_compute
+from tasks.sample import Sampling, balanced_requests, sample_images
+from tasks.snapshots import kept_snapshots, load_snapshot
+
+GRID_PER_CLASS = 2
+
+
+def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int) -> Arrays:
+    """Write ``progress.npz`` of a variant: the first samples of each class, as each of its snapshots makes them.
+
+    Args:
+        variant: its name.
+        spec: its description.
+        compute: device, threads and precision.
+        seed: the user's seed; the noise depends on nothing else.
+
+    Returns:
+        What was written: ``images`` uint8 [S, N, 28, 28] with N = 10 * :data:`GRID_PER_CLASS`; ``steps`` int64 [S],
+        the training steps of the snapshots, from 0; ``labels`` int64 [N].
+
+    Raises:
+        MissingResourceError: the variant has not been trained.
+        IntegrityError: a snapshot was altered, or belongs to another network or process.
+    """
+    device = prepare_compute(compute)
+    precision = autocast(compute, device)
+    labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
+    images = []
+    snapshots = kept_snapshots(variant, spec)
+    for step, digest in track(snapshots.items(), len(snapshots), f"sampling {variant} through training"):
+        diffusion = load_snapshot(variant, spec, step, digest).to(device)
+        images.append(sample_images(Sampling(diffusion, spec.sampling, len(labels), device, precision), labels, seeds))
+    grids = {"images": np.stack(images), "steps": np.array(list(snapshots), dtype=np.int64), "labels": labels}
+    write_arrays(artifact(variant, "progress.npz"), grids)
+    return grids
+
+
+progress_grids_task = task(name="progress-grids", cache_policy=NO_CACHE)(draw_progress_grids)

@@ -1,0 +1,159 @@
+"""The source's questions and what each needs of a build, so that a build can say which of them it leaves open."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks.config import Variant
+from tasks.evidence import Evidence
+from tasks.paths import metrics_file
+
+Need = Callable[[Evidence], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that the source asks or answers without measuring.
+
+    Attributes:
+        key: its short name.
+        asks: the question.
+        needs: what a build must hold to answer it, in words.
+        met: whether a build holds it.
+    """
+
+    key: str
+    asks: str
+    needs: str
+    met: Need
+
+
+def left_open(evidence: Evidence) -> list[Question]:
+    """The questions whose needs a build does not meet, in the order of the report."""
+    return [question for question in QUESTIONS if not question.met(evidence)]
+
+
+def _any_build(_: Evidence) -> bool:
+    return True
+
+
+def _source(evidence: Evidence) -> bool:
+    return evidence.source_variant() is not None
+
+
+def _unbalanced(evidence: Evidence) -> bool:
+    counts = evidence.prepare["counts"]["train"]
+    return bool(min(counts) != max(counts))
+
+
+def _variant(name: str) -> Need:
+    return lambda evidence: any(variant.name == name for variant in evidence.variants)
+
+
+def _metrics(stage: str) -> Need:
+    return lambda evidence: metrics_file(stage).is_file()
+
+
+def _differing(*settings: str) -> Need:
+    """Two variants that differ in some of these settings and in nothing else but their titles."""
+
+    def met(evidence: Evidence) -> bool:
+        flat = [_settings(variant.spec) for variant in evidence.variants]
+        pairs = itertools.combinations(flat, 2)
+        changes = [{key for key in one | other if one.get(key) != other.get(key)} for one, other in pairs]
+        return any(changed and changed <= set(settings) for changed in changes)
+
+    return met
+
+
+def _settings(spec: Variant) -> dict[str, Any]:
+    """A variant's settings by dotted key, without its title."""
+    groups = {group: fields for group, fields in asdict(spec).items() if group != "title"}
+    return {f"{group}.{key}": value for group, fields in groups.items() for key, value in fields.items()}
+
+
+ANYTHING = "any build"
+THE_SOURCE = "a variant that shares what the source fixes"
+QUESTIONS = (
+    Question("noise", "Does the forward process end in noise?", THE_SOURCE, _source),
+    Question(
+        "repair",
+        "Does a schedule that ends in noise repair the samples?",
+        "two variants that differ in the betas alone",
+        _differing("process.beta_start", "process.beta_end"),
+    ),
+    Question(
+        "steps",
+        "Do many small reverse steps do better than a few large ones?",
+        "two variants that differ in the number of sampling steps alone",
+        _differing("sampling.steps"),
+    ),
+    Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),
+    Question(
+        "skips",
+        "Do the skip connections give detail, better gradients and better samples?",
+        "the variant no_skips",
+        _variant("no_skips"),
+    ),
+    Question("cnn", "Is a U-Net better than a plain CNN?", "the variant plain_cnn", _variant("plain_cnn")),
+    Question("time", "What does the time embedding give?", "the variant no_time", _variant("no_time")),
+    Question(
+        "guidance",
+        "What does classifier-free guidance, which the conditioning mask permits, do to the samples?",
+        "two variants that differ in the guidance alone",
+        _differing("sampling.guidance"),
+    ),
+    Question("loss", "Does the training loss fall from above 1 to 0.105-0.110?", THE_SOURCE, _source),
+    Question("low_loss", "Does a low loss mean good samples?", THE_SOURCE, _source),
+    Question("training", "Does the validation loss fall too, and do samples become clear?", ANYTHING, _any_build),
+    Question("clip", "Do CLIP's scores measure how sharp and recognisable a picture is?", ANYTHING, _any_build),
+    Question("extremes", "Which images score highest and lowest?", ANYTHING, _any_build),
+    Question("shapes", "Are simple shapes easier than complex ones?", ANYTHING, _any_build),
+    Question("balance", "Are better represented classes easier?", "training images in unequal numbers", _unbalanced),
+    Question(
+        "clip_loss",
+        "What does a CLIP term in the training loss do, and is training with it stable?",
+        "the variant clip_guided",
+        _variant("clip_guided"),
+    ),
+    Question(
+        "augmentation",
+        "Do samples help to train a classifier?",
+        "the metrics file augmentation.json",
+        _metrics("augmentation"),
+    ),
+    Question("variation", "Can samples vary a design?", "the metrics file variation.json", _metrics("variation")),
+    Question(
+        "restoration",
+        "Can the model restore degraded images?",
+        "the metrics file restoration.json",
+        _metrics("restoration"),
+    ),
+    Question("duration", "How long do training and sampling take?", ANYTHING, _any_build),
+    Question(
+        "resources",
+        "How much memory and energy do training and sampling take?",
+        "the metrics file resources.json",
+        _metrics("resources"),
+    ),
+    Question(
+        "width",
+        "Is a wider or deeper network better?",
+        "two variants that differ in the channels or the blocks alone",
+        _differing("network.channels", "network.blocks"),
+    ),
+    Question(
+        "selection",
+        "Is it better to let CLIP select, 15 a class of which the best 3 are kept?",
+        "the metrics file selection.json",
+        _metrics("selection"),
+    ),
+    Question(
+        "styles",
+        "What do styles (slanted, thick, thin) do to quality, diversity and convergence?",
+        "the variant styled",
+        _variant("styled"),
+    ),
+)
+"""Every question of the source in the order of the report, and one that its schedule raises: whether a repair helps."""

@@ -1,0 +1,146 @@
+"""From which share of the reverse steps on garments are recognised, image by image, and the verdict on the claim."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from models.intervals import Interval
+from tasks.comparisons import median_interval
+from tasks.evidence import Evidence
+from tasks.verdicts import Finding, Verdict
+from tasks.wording import NBSP, escape
+
+Seen = Literal["noisy", "guess"]
+CLAIMED_STEPS = (0.5, 0.7)
+SIGHT = (
+    "The claim is read as one on the noisy picture. The critic was trained on clean images, so an eye may recognise "
+    "that picture earlier: lateness counts only where the model's guess of the result is late too."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """The two looks between which an image came to be recognised for good.
+
+    Attributes:
+        after: share of the steps done at the last look at which it was not recognised; at the first look where it
+            always was; infinity where it is not recognised at the end.
+        by: share of the steps done at the look from which on it is recognised; infinity where it is not at the end.
+    """
+
+    after: float
+    by: float
+
+
+def settling_points(table: pd.DataFrame, seen: Seen) -> list[Settling]:
+    """When each image came to be recognised for good.
+
+    Args:
+        table: the rows of one variant along the reverse process; see :func:`tasks.recognition.recognition_table`.
+        seen: the noisy picture, or the model's guess of the clean one.
+    """
+    return [_settling(rows, seen) for _, rows in table.sort_values("position").groupby("image")]
+
+
+def _settling(rows: pd.DataFrame, seen: Seen) -> Settling:
+    wrong, positions = np.flatnonzero(rows[seen].to_numpy() == 0), rows["position"].to_numpy()
+    if len(wrong) == 0:
+        return Settling(float(positions[0]), float(positions[0]))
+    last = int(wrong[-1])
+    if last == len(positions) - 1:
+        return Settling(math.inf, math.inf)
+    return Settling(float(positions[last]), float(positions[last + 1]))
+
+
+def settled_median(found: Sequence[Settling], confidence: float) -> Interval:
+    """The share of the steps by which the median image is recognised for good.
+
+    Its interval comes from the order of the images and is widened by the distance between two looks.
+    """
+    by = median_interval([point.by for point in found], confidence)
+    after = median_interval([point.after for point in found], confidence)
+    return Interval(by.value, after.low, by.high)
+
+
+def steps_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: float) -> Finding:
+    """Whether garments become recognisable after 50-70 % of the reverse steps, in the source's system where possible.
+
+    Args:
+        evidence: the build's measurements.
+        recognition: see :func:`tasks.recognition.recognition_table`.
+        confidence: of the intervals.
+    """
+    variant = evidence.source_variant() or evidence.variants[0]
+    rows = reverse_rows(recognition, variant.name)
+    picture, guess = (settled_median(settling_points(rows, seen), confidence) for seen in ("noisy", "guess"))
+    text = f"{variant.spec.title}: {settling_text(rows, confidence)} {SIGHT}"
+    claim = "Garments become recognisable after 50-70 % of the reverse steps."
+    return Finding(claim, steps_verdict(picture, guess), escape(text))
+
+
+def reverse_rows(recognition: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """The rows of one variant along the reverse process."""
+    return recognition[(recognition["variant"] == variant) & (recognition["along"] == "reverse")]
+
+
+def steps_verdict(picture: Interval, guess: Interval) -> Verdict:
+    """The verdict on the claimed range, from the median image's share of the steps.
+
+    The claim is confirmed where the interval for the noisy picture lies inside the claimed range. It is refuted where
+    that lies before the range, or where even the guess of the result comes after it: lateness of the picture alone may
+    be the critic's. Where half the images may never be recognised, nothing is answered.
+
+    Args:
+        picture: of the noisy picture.
+        guess: of the guess of the result.
+    """
+    first, last = CLAIMED_STEPS
+    low, high = round(picture.low, 6), round(picture.high, 6)
+    if math.isinf(high):
+        return "not answered"
+    if first <= low and high <= last:
+        return "confirmed"
+    return "refuted" if high < first or round(guess.low, 6) >= last else "not answered"
+
+
+def settling_text(rows: pd.DataFrame, confidence: float) -> str:
+    """In how many images, and from where on, garments are recognised.
+
+    Args:
+        rows: of one variant along the reverse process.
+        confidence: of the intervals.
+    """
+    found = {seen: settling_points(rows, seen) for seen in ("noisy", "guess")}
+    settled = sum(math.isfinite(point.by) for point in found["noisy"])
+    ended = f"{settled or 'none'} of {len(found['noisy'])} samples recognised at the end."
+    if not settled:
+        return ended
+    picture, guess = (_span(points, confidence) for points in found.values())
+    return f"{ended} The noisy picture stays recognised {picture}, the model's guess of the result {guess}."
+
+
+def _span(found: Sequence[Settling], confidence: float) -> str:
+    """From where on the recognised images stay so, and the median image's share with its interval."""
+    shares = sorted(point.by for point in found if math.isfinite(point.by))
+    first, last = share_text(shares[0]), share_text(shares[-1])
+    latest = "" if first == last else f" at the earliest and {last} at the latest"
+    span = f"from {first} of the steps on{latest}"
+    return f"{span} ({median_text(settled_median(found, confidence))})"
+
+
+def median_text(middle: Interval) -> str:
+    """The median image's share of the steps with its interval; infinity is an image that never settles."""
+    if math.isinf(middle.value):
+        return "median image: never"
+    if math.isinf(middle.low):
+        return f"median {share_text(middle.value)}; too few images for an interval"
+    return f"median {share_text(middle.value)}, interval {share_text(middle.low)} to {share_text(middle.high)}"
+
+
+def share_text(share: float) -> str:
+    """A share of the steps in whole per cent."""
+    return "never" if math.isinf(share) else f"{100 * share:.0f}{NBSP}%"

@@ -1,0 +1,105 @@
+"""What a build leaves open follows from what it holds, question by question."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.config import Variant
+from tasks.evidence import Evidence, read_evidence
+from tasks.files import write_json
+from tasks.paths import metrics_file
+from tasks.questions import QUESTIONS, left_open
+from tests.tasks.report_workspace import build_workspace
+
+ANSWERED_ANYWHERE = {"settling", "training", "clip", "extremes", "shapes", "duration"}
+ABOUT_THE_SOURCE = {"noise", "loss", "low_loss"}
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
+    monkeypatch.chdir(tmp_path)
+    return read_evidence(build_workspace().variants)
+
+
+def keys(evidence: Evidence) -> set[str]:
+    return {question.key for question in left_open(evidence)}
+
+
+def with_variant(evidence: Evidence, change: Callable[[Variant], Variant], name: str = "another") -> Evidence:
+    """The build with one more variant: the course's, changed."""
+    course = evidence.variants[0]
+    added = replace(course, name=name, spec=change(replace(course.spec, title="Another")))
+    return replace(evidence, variants=(*evidence.variants, added))
+
+
+def test_course_and_flagship_leave_open_what_needs_more_than_them(evidence: Evidence) -> None:
+    everything = {question.key for question in QUESTIONS}
+    assert len(everything) == len(QUESTIONS)
+    assert keys(evidence) == everything - ANSWERED_ANYWHERE - ABOUT_THE_SOURCE
+
+
+def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence) -> None:
+    others = replace(evidence, variants=evidence.variants[1:])
+    assert keys(others) - keys(evidence) == ABOUT_THE_SOURCE
+
+
+@pytest.mark.parametrize(
+    ("answered", "group", "values"),
+    [
+        ("repair", "process", {"beta_end": 0.2}),
+        ("repair", "process", {"beta_start": 0.001, "beta_end": 0.2}),
+        ("guidance", "sampling", {"guidance": 2.0}),
+        ("width", "network", {"channels": (64, 128, 256)}),
+    ],
+)
+def test_two_variants_that_differ_in_one_thing_alone_answer_for_it(
+    evidence: Evidence, answered: str, group: str, values: dict[str, object]
+) -> None:
+    def change(spec: Variant) -> Variant:
+        return replace(spec, **{group: replace(getattr(spec, group), **values)})
+
+    def confounded(spec: Variant) -> Variant:
+        return replace(change(spec), training=replace(spec.training, steps=spec.training.steps + 1))
+
+    assert keys(evidence) - keys(with_variant(evidence, change)) == {answered}
+    assert keys(with_variant(evidence, confounded)) == keys(evidence)
+
+
+def test_the_number_of_sampling_steps_alone(evidence: Evidence) -> None:
+    flagship = evidence.variants[1]
+    fewer = replace(flagship.spec, sampling=replace(flagship.spec.sampling, steps=6))
+    more = replace(evidence, variants=(*evidence.variants, replace(flagship, name="few", spec=fewer)))
+    assert keys(evidence) - keys(more) == {"steps"}
+
+
+def test_a_copy_of_a_variant_answers_nothing(evidence: Evidence) -> None:
+    assert keys(with_variant(evidence, lambda spec: spec)) == keys(evidence)
+
+
+@pytest.mark.parametrize(
+    ("name", "answered"),
+    [
+        ("no_skips", "skips"),
+        ("plain_cnn", "cnn"),
+        ("no_time", "time"),
+        ("clip_guided", "clip_loss"),
+        ("styled", "styles"),
+    ],
+)
+def test_named_variants_answer_for_what_they_lack_or_add(evidence: Evidence, name: str, answered: str) -> None:
+    assert keys(evidence) - keys(with_variant(evidence, lambda spec: spec, name)) == {answered}
+
+
+@pytest.mark.parametrize("stage", ["augmentation", "variation", "restoration", "resources", "selection"])
+def test_metrics_files_answer_for_their_stage(evidence: Evidence, stage: str) -> None:
+    before = keys(evidence)
+    write_json(metrics_file(stage), {})
+    assert before - keys(evidence) == {stage}
+
+
+def test_unequal_classes_answer_whether_more_images_are_easier(evidence: Evidence) -> None:
+    counts = {**evidence.prepare["counts"], "train": [5500] * 9 + [500]}
+    unequal = replace(evidence, prepare={**evidence.prepare, "counts": counts})
+    assert keys(evidence) - keys(unequal) == {"balance"}

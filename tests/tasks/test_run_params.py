@@ -1,0 +1,45 @@
+"""What MLflow takes for the same run: equal where everything is equal that bears on it, and only there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.config import PARAMS, Params, Variant, load_params
+from tasks.run_params import ABSENT, GROUPS, run_identity, run_params
+
+PROJECT = load_params(Path(__file__).parents[2] / PARAMS)
+COURSE = PROJECT.variants["course"]
+OTHERS = {
+    "title": replace(COURSE, title="Another title"),
+    "sampling": replace(COURSE, sampling=replace(COURSE.sampling, guidance=3.0)),
+    "training": replace(COURSE, training=replace(COURSE.training, lr=0.5)),
+}
+
+
+def identity(stage: str, course: Variant = COURSE) -> str:
+    return run_identity(with_course(course), stage, "course", "data")
+
+
+def with_course(course: Variant) -> Params:
+    return replace(PROJECT, variants={**PROJECT.variants, "course": course})
+
+
+@pytest.mark.parametrize(("setting", "same"), [("title", True), ("sampling", True), ("training", False)])
+def test_a_training_is_another_run_only_where_it_can_end_otherwise(setting: str, same: bool) -> None:
+    assert (identity("train", OTHERS[setting]) == identity("train")) is same
+
+
+@pytest.mark.parametrize(("setting", "same"), [("title", True), ("sampling", False), ("training", False)])
+@pytest.mark.parametrize("stage", ["variant", "sample", "score", "evaluate"])
+def test_what_is_sampled_differently_is_another_run(stage: str, setting: str, same: bool) -> None:
+    assert (identity(stage, OTHERS[setting]) == identity(stage)) is same
+
+
+def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> None:
+    shown = {stage: run_params(PROJECT, stage, "course") for stage in GROUPS}
+    assert len({tuple(values) for values in shown.values()}) == 1
+    sampler = {key for key in shown["train"] if key.startswith("sampling.")}
+    assert "sampling.guidance" in sampler
+    assert {shown["train"][key] for key in sampler} == {ABSENT}
+    assert shown["sample"]["sampling.guidance"] == shown["variant"]["sampling.guidance"] == "1.0"
