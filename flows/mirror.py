@@ -5,10 +5,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from flows.artifacts import in_flow_run, show_link
 from flows.environment import MLFLOW_PORT, service_address
 from tasks.errors import StoppedError
+
+if TYPE_CHECKING:
+    from tasks.records import Beginning
 
 logger = logging.getLogger(__name__)
 AFTERWARDS = "PIPELINE_MIRROR_AFTERWARDS"
@@ -23,6 +27,17 @@ def mirrored(stage: str, variant: str | None) -> Iterator[None]:
         stage: the stage's name.
         variant: the variant's name, or None.
     """
+    from tasks.records import RECORDED, beginning
+
+    if stage not in RECORDED:
+        yield
+        return
+    try:
+        begun = beginning(stage, variant)
+    except Exception as error:
+        _warn(stage, error)
+        yield
+        return
     status = "FAILED"
     try:
         yield
@@ -35,25 +50,25 @@ def mirrored(stage: str, variant: str | None) -> Iterator[None]:
         raise
     finally:
         try:
-            _publish(stage, variant, status)
+            _publish(stage, variant, status, begun)
         except Exception as error:  # the mirror has no say in how a stage ends
-            logger.warning(
-                "warning: %s left no record (%s)", stage, " ".join(f"{type(error).__name__}: {error}".split())
-            )
+            _warn(stage, error)
 
 
-def _publish(stage: str, variant: str | None, status: str) -> None:
-    from tasks.records import RECORDED, note_run
+def _publish(stage: str, variant: str | None, status: str, begun: "Beginning") -> None:
+    from tasks.records import note_run
     from tasks.tracking import publish
 
-    if stage not in RECORDED:
-        return
     if os.environ.get(AFTERWARDS) and stage != "train" and status == "FINISHED":
-        note_run(stage, variant, finished=True, tags=_flow_run())
+        note_run(stage, variant, begun, finished=True, tags=_flow_run())
         return
-    place = publish(stage, variant, status, _flow_run())
+    place = publish(stage, variant, status, _flow_run(), begun)
     if place:
         show_link(f"mlflow-{stage}-{variant or 'run'}", f"{mlflow_address()}/{place}", "The same run in MLflow")
+
+
+def _warn(stage: str, error: Exception) -> None:
+    logger.warning("warning: %s left no record (%s)", stage, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def mlflow_address() -> str:

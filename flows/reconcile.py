@@ -1,7 +1,9 @@
 """Completes MLflow from the files of the workspace: ``python -m flows.reconcile [--debug]``.
 
 Stages that DVC restored from its cache ran no code and left no record, and a tracking outage loses some; this writes
-what is missing and nothing twice. Runs that were left open by a process that is gone are marked as killed.
+what is missing and nothing twice. It takes the results that ``dvc.lock`` proves to be those of today's parameters and
+code; of others nobody can say here what they were made with. Runs that were left open by a process that is gone are
+marked as killed.
 """
 
 import logging
@@ -11,6 +13,8 @@ from typing import Any, NoReturn
 from flows.environment import log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded
 from tasks.config import load_params
+
+logger = logging.getLogger("flows.reconcile")
 
 
 def reconcile() -> int:
@@ -27,12 +31,26 @@ def reconcile() -> int:
     if made:
         close_stale_runs()
     told: list[Any] = []
-    for stage, variant in made:
-        place = publish(stage, variant, "FINISHED", {}, settled=True)
+    for stage, variant in _current(made):
+        place = publish(stage, variant, "FINISHED", {}, None)
         if place is None:
             break
         told.append(place)
     return len(told)
+
+
+def _current(made: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """The stages whose results are proved current; of each other one, a line says why it is not."""
+    from tasks.lineage import stage_name
+    from tasks.locked_build import LockedBuild
+
+    lock = LockedBuild()
+    objections = {found: lock.objection(*found) for found in made}
+    for found, objection in objections.items():
+        if objection:
+            name = stage_name(*found)
+            logger.info("MLflow: %s is left out, %s; dvc repro %s brings it up to date", name, objection, name)
+    return [found for found in made if not objections[found]]
 
 
 def main() -> NoReturn:
@@ -45,7 +63,7 @@ def _program() -> None:
     parser = CommandLine(prog="python -m flows.reconcile", description="Complete MLflow from the workspace's files.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.parse_args()
-    logging.getLogger("flows.reconcile").info("MLflow: records of %d stages are complete", reconcile())
+    logger.info("MLflow: records of %d stages are complete", reconcile())
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
-"""Where a result came from: the commit, what was changed since, and the hashes that DVC knows."""
+"""Where a result came from: the commit, what was changed since, the code that trained it, the hashes that DVC knows."""
 
 import importlib.metadata
 import os
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tasks.paths import project_root
-from tasks.strict_yaml import read_mapping
+from ruamel.yaml import YAML
 
+from tasks.files import sha256_file, sha256_json
+from tasks.paths import project_root
+
+DEFINITION = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
+TRAINING_MARKS = ("code_sha256", "torch", "device")
+ORIGIN = ("git.", "mlflow.source.")
+"""How the tags begin that say which state of the project a result was made from."""
 GIT_SECONDS = 3.0
 LARGEST_DIFF = 1 << 20
 LARGEST_TAG = 500
@@ -41,6 +49,25 @@ def software_tags() -> dict[str, str]:
     return {"torch": importlib.metadata.version("torch")}
 
 
+def training_marks(device: str) -> dict[str, str]:
+    """What a training's bits depend on beside its parameters and data: its code, torch, and the device it runs on.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+    import torch
+
+    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return dict(zip(TRAINING_MARKS, (training_code_sha256(), torch.__version__, chosen), strict=True))
+
+
+def training_code_sha256() -> str:
+    """Hash of the code that DVC holds the stage ``train`` to: a checkpoint made by other code is not resumed."""
+    root = Path(__file__).parents[1]
+    names = [name for name in read_yaml(root / DEFINITION)["stages"]["train"]["deps"] if name.endswith(".py")]
+    return sha256_json({name: sha256_file(root / name) for name in names})
+
+
 def dvc_tags(stage: str, variant: str | None, settled: bool) -> dict[str, str]:
     """The DVC stage and the md5 of its data dependencies; with ``settled``, of its outputs too.
 
@@ -51,11 +78,11 @@ def dvc_tags(stage: str, variant: str | None, settled: bool) -> dict[str, str]:
         variant: its variant, or None.
         settled: the stage has run and ``dvc.lock`` tells of it.
     """
-    name = f"{stage}@{variant}" if variant else stage
+    name = stage_name(stage, variant)
     tags = {"dvc.stage": name}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.exp_name"] = experiment
-    lock = _mapping(Path("dvc.lock")).get("stages", {})
+    lock = read_yaml(LOCK).get("stages", {})
     known = {out["path"]: out.get("md5", "") for entry in lock.values() for out in entry.get("outs", [])}
     wanted = _dependencies(stage, variant)
     tags |= {f"dvc.dep.{path}.md5": known[path] for path in wanted if path in known}
@@ -65,13 +92,31 @@ def dvc_tags(stage: str, variant: str | None, settled: bool) -> dict[str, str]:
     return tags
 
 
+def stage_name(stage: str, variant: str | None) -> str:
+    """A stage's name as DVC has it, such as ``train@course``."""
+    return f"{stage}@{variant}" if variant else stage
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping as DVC reads it, empty if there is no such file; to be looked at, not changed.
+
+    What has not changed is not read again: ``dvc.lock`` has thousands of lines.
+    """
+    if not path.is_file():
+        return {}
+    state = path.stat()
+    return _parsed(path.absolute(), state.st_mtime_ns, state.st_ino, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, *_: int) -> dict[str, Any]:
+    content: dict[str, Any] | None = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return content or {}
+
+
 def _dependencies(stage: str, variant: str | None) -> list[str]:
-    definition = _mapping(Path("dvc.yaml")).get("stages", {}).get(stage, {})
+    definition = read_yaml(DEFINITION).get("stages", {}).get(stage, {})
     return [str(path).replace("${item.variant}", variant or "") for path in definition.get("deps", [])]
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    return read_mapping(path) if path.is_file() else {}
 
 
 def _git(*arguments: str) -> str | None:

@@ -5,7 +5,7 @@ import queue
 import threading
 
 from tasks.metrics import Figures
-from tasks.records import Point, history_points, record
+from tasks.records import Point, beginning, history_points, record
 from tasks.tracking import WRITING, Writer, open_store
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,12 @@ class MlflowSink:
             logger.warning("warning: MLflow takes no live figures (%s); they are written when the stage ends", text)
 
     def _send_until_closed(self) -> None:
+        begun = beginning("train", self._variant)
         with WRITING:
             if self._closing.is_set():
                 return
             writer = Writer(*open_store())
-            runs = writer.begin(record("train", self._variant, finished=False))
+            runs = writer.begin(record("train", self._variant, begun, finished=False))
         run_ids = [run.info.run_id for run in runs]
         while not self._abandoned.is_set():
             last = self._closing.wait(SEND_SECONDS)

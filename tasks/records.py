@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.config import Params, load_params
 from tasks.files import read_arrays, read_json, read_table, sha256_json, write_json
-from tasks.lineage import dvc_tags, git_tags, software_tags
+from tasks.lineage import ORIGIN, TRAINING_MARKS, dvc_tags, git_diff, git_tags, software_tags, training_marks
 from tasks.paths import WORK, artifact, metrics_file, table_file
 from tasks.run_params import run_identity, run_params
 
@@ -20,6 +20,8 @@ JUDGE_STAGES = ("critic", "scorer", "references")
 RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
 TIMES = ("seconds", "images_per_second", "environment")
+MEASURED = ("device", "device_name", "torch", "threads")
+"""Of a stage's own record of its environment, what becomes a tag."""
 ENLARGED = 3
 COLUMNS = 10
 
@@ -53,15 +55,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a stage began with, read once, since files may be edited while it runs.
+
+    Attributes:
+        params: all parameters.
+        data_sha256: digest of the prepared data; empty while there is none.
+        training: marks of the variant's training, see :func:`tasks.lineage.training_marks`; empty for a judge.
+        tags: the commit and the versions in use; empty where nobody noted them.
+        changes: what the tree changed in that commit.
+    """
+
+    params: Params
+    data_sha256: str
+    training: dict[str, str]
+    tags: dict[str, str]
+    changes: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A stage's run, as MLflow shall show it.
 
     Attributes:
         stage: the stage's name.
         variant: its variant, or None for a judge.
+        begun: what it began with.
         identity: digest of parameters and data; equal for runs of which one may continue the other.
         outputs: digest of the results; empty while there are none.
-        data_sha256: digest of the prepared data; empty while there is none.
         params: flat parameters.
         tags: lineage.
         points: every figure.
@@ -73,9 +94,9 @@ class RunRecord:
 
     stage: str
     variant: str | None
+    begun: Beginning
     identity: str
     outputs: str
-    data_sha256: str
     params: dict[str, str]
     tags: dict[str, str]
     points: tuple[Point, ...] = ()
@@ -85,29 +106,40 @@ class RunRecord:
     files: tuple[Path, ...] = ()
 
 
-def record(stage: str, variant: str | None, finished: bool = True, settled: bool = False) -> RunRecord:
+def beginning(stage: str, variant: str | None) -> Beginning:
+    """What a stage begins with; to be called when it does.
+
+    Args:
+        stage: one of :data:`RECORDED`.
+        variant: its variant, or None for a judge.
+    """
+    params = load_params()
+    training = training_marks(params.compute.device) if stage == "train" else _training(variant)
+    return Beginning(params, _data_sha256(), training, {**git_tags(), **software_tags()}, git_diff())
+
+
+def record(stage: str, variant: str | None, begun: Beginning | None, finished: bool = True) -> RunRecord:
     """Read what there is of a stage's run.
 
     Args:
         stage: one of :data:`RECORDED`.
         variant: its variant, or None for a judge.
+        begun: what it began with; None for a stage that ran earlier, whose results ``dvc.lock`` proves current.
         finished: read the results too; they are left aside where the run they belong to is not the one meant.
-        settled: the stage has run, and ``dvc.lock`` tells of it.
     """
-    params = load_params()
-    data = _data_sha256()
-    identity = run_identity(params, stage, variant, data)
-    results = _results(stage, variant) if finished else {}
     outputs = outputs_digest(stage, variant) if finished else ""
+    start = begun or _earlier(stage, variant, outputs)
+    identity = run_identity(start.params, stage, variant, start.data_sha256, start.training)
+    measured = _measured_tags(stage, variant) if finished else {}
     return RunRecord(
         stage=stage,
         variant=variant,
+        begun=start,
         identity=identity,
         outputs=outputs,
-        data_sha256=data,
-        params=run_params(params, stage, variant),
-        tags={**_tags(params, stage, variant, identity, settled), **_noted_tags(stage, variant, outputs)},
-        **results,
+        params=run_params(start.params, stage, variant),
+        tags={**dvc_tags(stage, variant, begun is None), **_tags(stage, start, identity), **measured},
+        **(_results(stage, variant) if finished else {}),
     )
 
 
@@ -117,20 +149,19 @@ def group_record(member: RunRecord) -> RunRecord:
     Args:
         member: the stage's record.
     """
-    params, variant = load_params(), member.variant
+    begun, variant = member.begun, member.variant
     stage = "variant" if variant else "judges"
-    identity = run_identity(params, stage, variant, member.data_sha256)
-    flat = run_params(params, stage, variant)
-    kept = ("git.", "mlflow.source.", "device", "torch", "threads", "seed")
+    identity = run_identity(begun.params, stage, variant, begun.data_sha256, begun.training)
+    kept = (*ORIGIN, "device", "torch", "threads") if member.stage in ("train", *JUDGE_STAGES) else ()
     tags = {key: value for key, value in member.tags.items() if key.startswith(kept)}
-    tags |= {"config.sha256": identity, "stage": stage}
-    return RunRecord(stage, variant, identity, "", member.data_sha256, flat, tags)
+    tags |= {"config.sha256": identity, "seed": member.tags["seed"], "stage": stage}
+    return RunRecord(stage, variant, begun, identity, "", run_params(begun.params, stage, variant), tags)
 
 
-def note_run(stage: str, variant: str | None, finished: bool, tags: Mapping[str, str]) -> None:
-    """Keep what only the running stage knows, such as its flow run, for a record made later."""
+def note_run(stage: str, variant: str | None, begun: Beginning, finished: bool, tags: Mapping[str, str]) -> None:
+    """Keep what only the running stage knows, such as its commit and its flow run, for a record made later."""
     outputs = outputs_digest(stage, variant) if finished else ""
-    write_json(_note(stage, variant), {"outputs": outputs, "tags": dict(tags)})
+    write_json(_note(stage, variant), {"outputs": outputs, "tags": {**begun.tags, **tags}, "changes": begun.changes})
 
 
 def outputs_digest(stage: str, variant: str | None) -> str:
@@ -175,6 +206,7 @@ def _results(stage: str, variant: str | None) -> dict[str, Any]:
     if stage == "train":
         return _train_results(str(variant), content)
     section = {"score": "clip", "evaluate": "critic"}.get(stage, stage)
+    content.pop("environment", None)
     per_class = content.pop("per_class", {})
     points = [*figures(content, section), *figures(per_class, f"{section}/class")]
     found: dict[str, Any] = {"points": tuple(points), "files": (metrics_file(stage, variant),)}
@@ -219,15 +251,16 @@ def _some_per_class(images: Image, labels: np.ndarray[Any, Any], each: int = 5) 
     return np.asarray(images[order], dtype=np.uint8)
 
 
-def _tags(params: Params, stage: str, variant: str | None, identity: str, settled: bool) -> dict[str, str]:
-    tags = {**git_tags(), **dvc_tags(stage, variant, settled), **software_tags()}
-    tags |= {"config.sha256": identity, "seed": str(params.seed), "device": params.compute.device, "stage": stage}
-    tags |= {"data.sha256": data} if (data := _data_sha256()) else {}
-    measured = metrics_file("train", variant)
-    if variant and measured.is_file():
-        found = read_json(measured).get("environment", {})
-        tags |= {key: str(found[key]) for key in ("device", "device_name", "torch", "threads") if key in found}
-    return tags
+def _tags(stage: str, begun: Beginning, identity: str) -> dict[str, str]:
+    tags = {**begun.tags, "config.sha256": identity, "seed": str(begun.params.seed), "stage": stage}
+    tags |= {"data.sha256": begun.data_sha256} if begun.data_sha256 else {}
+    known = begun.training if stage == "train" else {}
+    return tags | {key: known[key] for key in ("device", "torch") if key in known}
+
+
+def _measured_tags(stage: str, variant: str | None) -> dict[str, str]:
+    found = read_json(metrics_file(stage, variant)).get("environment", {})
+    return {key: str(found[key]) for key in MEASURED if key in found}
 
 
 def _data_sha256() -> str:
@@ -235,10 +268,22 @@ def _data_sha256() -> str:
     return sha256_json(read_json(prepared)["sha256"]) if prepared.is_file() else ""
 
 
-def _noted_tags(stage: str, variant: str | None, outputs: str) -> dict[str, str]:
+def _training(variant: str | None) -> dict[str, str]:
+    """The marks of a finished training, from the card of its weights."""
+    card = artifact(variant, "model.json") if variant else None
+    config = read_json(card).get("config", {}) if card and card.is_file() else {}
+    return {key: str(config[key]) for key in TRAINING_MARKS if key in config}
+
+
+def _earlier(stage: str, variant: str | None, outputs: str) -> Beginning:
+    """What a stage that ran earlier began with; its commit only where its own note of these results tells of it."""
     path = _note(stage, variant)
     note = read_json(path) if path.is_file() else {}
-    return dict(note["tags"]) if outputs and note.get("outputs") == outputs else {}
+    if not outputs or note.get("outputs") != outputs:
+        note = {}
+    return Beginning(
+        load_params(), _data_sha256(), _training(variant), dict(note.get("tags", {})), note.get("changes", "")
+    )
 
 
 def _note(stage: str, variant: str | None) -> Path:

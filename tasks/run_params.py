@@ -1,5 +1,6 @@
 """Parameters as a flat list with the same keys in every run, so that runs can be compared column by column."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -54,17 +55,19 @@ def run_params(params: Params, stage: str, variant: str | None) -> dict[str, str
     return {key: _text(values.get(key, ABSENT)) for key in _known_keys()}
 
 
-def run_identity(params: Params, stage: str, variant: str | None, data_sha256: str) -> str:
-    """What makes two runs of a stage the same: its parameters and its data.
+def run_identity(params: Params, stage: str, variant: str | None, data_sha256: str, training: Mapping[str, str]) -> str:
+    """What makes two runs of a stage the same: its parameters and its data, and of a training what it resumes by.
 
     Args:
         params: all parameters.
         stage: a key of :data:`GROUPS`.
         variant: the variant, or None.
         data_sha256: digest of the prepared data.
+        training: see :func:`tasks.lineage.training_marks`; counts for the runs that hold a training's history.
     """
-    values = run_params(params, stage, variant)
-    return sha256_json({"stage": stage, "data": data_sha256, **{k: v for k, v in values.items() if k != "title"}})
+    values = {key: value for key, value in run_params(params, stage, variant).items() if key != "title"}
+    marks = {"training": dict(training)} if stage in ("train", "variant") else {}
+    return sha256_json({"stage": stage, "data": data_sha256, **marks, **values})
 
 
 def _variant_values(spec: Variant, stage: str) -> dict[str, Any]:

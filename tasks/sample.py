@@ -19,7 +19,7 @@ from tasks.files import write_arrays, write_json
 from tasks.labels import NUM_CLASSES
 from tasks.paths import artifact, metrics_file
 from tasks.progress import track
-from tasks.reproducibility import autocast, derived_seed, prepare_compute
+from tasks.reproducibility import autocast, derived_seed, environment_record, prepare_compute
 from tasks.weights import load_model
 
 Array = np.ndarray[Any, Any]
@@ -70,7 +70,7 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
     write_arrays(artifact(variant, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
     chosen = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
     write_arrays(artifact(variant, "trajectories.npz"), trajectories(sampling, labels[chosen], seeds[chosen]))
-    return _summarise(variant, spec, images, seconds)
+    return _summarise(variant, spec, images, {"seconds": seconds, "environment": environment_record(compute, device)})
 
 
 def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:
@@ -139,12 +139,12 @@ def _is_kept(step: SampleStep) -> bool:
     return step.index == 0 or part > (step.index - 1) * TRAJECTORY_PARTS // step.total
 
 
-def _summarise(variant: str, spec: Variant, images: Array, seconds: float) -> dict[str, Any]:
+def _summarise(variant: str, spec: Variant, images: Array, run: dict[str, Any]) -> dict[str, Any]:
     summary = {
+        **run,
         "variant": variant,
         "num_images": len(images),
-        "seconds": seconds,
-        "images_per_second": len(images) / seconds,
+        "images_per_second": len(images) / run["seconds"],
         "sampler": spec.sampling.kind,
         "evaluations": evaluations(spec.sampling),
         "pixel_mean": float(images.mean() / 255.0),

@@ -10,13 +10,23 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.lineage import git_diff
+from tasks.lineage import ORIGIN
 from tasks.paths import WORK, project_root
-from tasks.records import RECORDED, Point, RunRecord, Snapshot, group_record, note_run, outputs_digest, record
+from tasks.records import (
+    RECORDED,
+    Beginning,
+    Point,
+    RunRecord,
+    Snapshot,
+    group_record,
+    note_run,
+    outputs_digest,
+    record,
+)
 from tasks.tracking_place import (
     TrackingError,
     experiment_name,
@@ -38,7 +48,9 @@ FINISHED = "FINISHED"
 WRITING = threading.Lock()
 
 
-def publish(stage: str, variant: str | None, status: str, tags: Mapping[str, str], settled: bool = False) -> str | None:
+def publish(
+    stage: str, variant: str | None, status: str, tags: Mapping[str, str], begun: Beginning | None
+) -> str | None:
     """Write a stage's run to MLflow, or complete what is there of it.
 
     Args:
@@ -46,7 +58,7 @@ def publish(stage: str, variant: str | None, status: str, tags: Mapping[str, str
         variant: its variant, or None.
         status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         tags: further tags, such as the flow run's id.
-        settled: the stage ran earlier, and ``dvc.lock`` tells of it.
+        begun: what the stage began with; None for one that ran earlier, whose results ``dvc.lock`` proves current.
 
     Returns:
         The run's place in the MLflow interface, beginning with ``#/``; None where nothing was written.
@@ -54,11 +66,11 @@ def publish(stage: str, variant: str | None, status: str, tags: Mapping[str, str
     if stage not in RECORDED:
         return None
     try:
-        if not settled:
-            note_run(stage, variant, status == FINISHED, tags)
-        with_results = record(stage, variant, finished=status == FINISHED, settled=settled)
+        if begun:
+            note_run(stage, variant, begun, status == FINISHED, tags)
+        with_results = record(stage, variant, begun, finished=status == FINISHED)
         with _writing_lock():
-            return Writer(*open_store()).write(with_results, status, tags, settled)
+            return Writer(*open_store()).write(with_results, status, tags, settled=begun is None)
     except Exception as error:  # whatever becomes of the mirror, the stage's own result stands
         text = " ".join(str(error).split())[:200]
         logger.warning("warning: MLflow was not told of %s (%s); python -m flows.reconcile does it later", stage, text)
@@ -86,15 +98,19 @@ def open_store() -> tuple["MlflowClient", str]:
     if (path := sqlite_file(address)) is not None:
         create_store(path)
     probe(address)
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(address)
     name = experiment_name()
+    if client.get_experiment_by_name(name) is None:
+        place = str(project_root() / "mlartifacts" / name) if path else None
+        with suppress(MlflowException):  # someone else has just created it
+            client.create_experiment(name, artifact_location=place)
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        return client, str(found.experiment_id)
-    place = str(project_root() / "mlartifacts" / name) if path else None
-    return client, str(client.create_experiment(name, artifact_location=place))
+    if found is None:
+        raise TrackingError(f"it does not take the experiment {name}")
+    return client, str(found.experiment_id)
 
 
 def create_store(path: Path) -> None:
@@ -135,9 +151,9 @@ class Writer:
         """Write everything of a record that is not there yet; returns the run's place in the interface."""
         parent, run = self.begin(found, settled)
         run_id = run.info.run_id
-        self._tag(run_id, {**found.tags, **tags, "run.outputs": found.outputs})
-        if found.stage == "train" and found.outputs:
-            self._tag(parent.info.run_id, {"run.outputs": found.outputs})
+        self._tag(run, {**found.tags, **tags, "run.outputs": found.outputs})
+        if found.stage == "train":
+            self._tag(parent, {**group_record(found).tags, "run.outputs": found.outputs})
         self._add_points(run, found.points, self._judged_model(parent, found))
         self._add_points(parent, found.points)
         self._add_files(run, found)
@@ -163,9 +179,13 @@ class Writer:
         run = next((by_outputs[digest] for digest in wanted if digest in by_outputs), None)
         if run is None:
             return self._create(found, parent)
-        if not outputs and run.info.status != "RUNNING":
-            self._client.update_run(run.info.run_id, status="RUNNING")
-        return run
+        return run if outputs else self._taken_up(run.info.run_id)
+
+    def _taken_up(self, run_id: str) -> "Run":
+        """A run without results that goes on, in this process."""
+        self._client.update_run(run_id, status="RUNNING")
+        self._client.set_tag(run_id, "run.process", process_name())
+        return self._client.get_run(run_id)
 
     def _create(self, found: RunRecord, parent: str | None) -> "Run":
         from mlflow.entities import Dataset, DatasetInput, Param
@@ -177,18 +197,25 @@ class Writer:
         run = self._client.create_run(self._experiment, tags=tags, run_name=name)
         run_id = run.info.run_id
         self._client.log_batch(run_id, params=[Param(key, value) for key, value in found.params.items()])
-        if found.data_sha256:
-            source = json.dumps({"path": "data/prepared", "sha256": found.data_sha256})
-            data = Dataset(found.params["data.source"], found.data_sha256[:16], "local", source)
+        if data_sha256 := found.begun.data_sha256:
+            source = json.dumps({"path": "data/prepared", "sha256": data_sha256})
+            data = Dataset(found.params["data.source"], data_sha256[:16], "local", source)
             self._client.log_inputs(run_id, [DatasetInput(data)])
-        if parent is None and (changed := git_diff()):
-            self._client.log_text(run_id, changed, "git/diff.patch")
+        if parent is None and "git.commit" in found.tags and found.begun.changes:
+            self._client.log_text(run_id, found.begun.changes, "git/diff.patch")
         return run
 
-    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+    def _tag(self, run: "Run", tags: Mapping[str, str]) -> None:
+        """Set tags; where a run with results came from stands, and where one without goes on is where it comes from."""
         from mlflow.entities import RunTag
 
-        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items() if value])
+        run_id, known = run.info.run_id, {key for key in run.data.tags if key.startswith(ORIGIN)}
+        origin = {key for key in tags if key.startswith(ORIGIN)}
+        settled = bool(known and run.data.tags.get("run.outputs"))
+        for key in known - origin if origin and not settled else ():
+            self._client.delete_tag(run_id, key)
+        new = {key: value for key, value in tags.items() if value and not (settled and key in origin)}
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in new.items()])
 
     def _add_points(self, run: "Run", points: Iterable[Point], model_id: str | None = None) -> None:
         """Add the figures that the run does not have yet."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-import models
 from models.spec import TrainingSpec
 from models.training import NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
@@ -21,18 +21,19 @@ from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
 from tasks.journal import Journal, Row
+from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.signals import stop_requests
 from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
-from tasks.strict_yaml import read_mapping
 from tasks.training_run import TrainingRun, begin_run
 from tasks.validation import Validation
 from tasks.weights import save_model
 
 logger = logging.getLogger(__name__)
+ASIDE = ".finished-"
 
 
 def run_training(
@@ -65,7 +66,7 @@ def run_training(
     trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
     summary = publish(trainer, environment_record(compute, device))
-    shutil.rmtree(folder)  # it serves an unfinished run; what is finished is DVC's to keep
+    _discard(folder)  # it serves an unfinished run; what is finished is DVC's to keep
     return summary
 
 
@@ -77,10 +78,8 @@ def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device)
         "training": asdict(spec.training),
         "seed": seed,
         "compute": asdict(compute),
-        "device": device.type,
-        "torch": torch.__version__,
         "data_sha256": sha256_file(split_file("train")),
-        "code_sha256": _code_sha256(),
+        **training_marks(device.type),
     }
     plain: dict[str, Any] = json.loads(json.dumps(config))
     return plain
@@ -206,12 +205,11 @@ def _validated_snapshot(rows: list[Row], step: int) -> dict[str, Any]:
     return {"step": step, "val_loss": val_loss, "file": snapshot_name(step)}
 
 
-def _code_sha256() -> str:
-    """Hash of the code that DVC holds this stage to: a checkpoint made by other code is not resumed."""
-    root = Path(models.__file__).parents[1]
-    dependencies = read_mapping(root / "dvc.yaml")["stages"]["train"]["deps"]
-    sources = [root / name for name in dependencies if name.endswith(".py")]
-    return sha256_json({path.name: sha256_file(path) for path in sources})
+def _discard(folder: Path) -> None:
+    """Remove a run's folder, so that a kill leaves all of it or none under its name, and what earlier kills left."""
+    folder.replace(tempfile.mkdtemp(prefix=ASIDE, dir=folder.parent))
+    for rest in folder.parent.glob(f"{ASIDE}*"):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 train_task = task(name="train", cache_policy=NO_CACHE)(run_training)

@@ -1,16 +1,21 @@
 """A finished build of invented figures, and one empty MLflow store to copy from."""
 
+import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from flows.environment import prepare_environment
 from tasks.config import Params
 from tasks.files import read_json, write_bytes, write_json
+from tasks.lineage import training_marks
 from tasks.paths import artifact, metrics_file
-from tests.tasks.report_workspace import build_workspace
+from tests.tasks.report_workspace import ROOT, build_workspace
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
@@ -49,7 +54,7 @@ def invented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
         patch.chdir(folder)
         params = build_workspace()
         for variant in params.variants:
-            write_json(artifact(variant, "model.json"), {"variant": variant})
+            write_json(artifact(variant, "model.json"), {"variant": variant, "config": training_marks("auto")})
             for entry in read_json(metrics_file("train", variant))["snapshots"]:
                 write_bytes(artifact(variant, entry["file"]), b"weights of " + variant.encode())
     return folder, params
@@ -70,3 +75,43 @@ def build(invented: tuple[Path, Params], empty_store: Path, tmp_path: Path, monk
     """A working folder with a finished build and an empty MLflow store; returns its parameters."""
     lay_out(invented[0], empty_store, tmp_path / "workspace", monkeypatch)
     return invented[1]
+
+
+def lock_up(*names: str) -> None:
+    """Write ``dvc.lock`` as it is once stages have run on what lies in the workspace now; all of them if none is named.
+
+    The stage that fetches, which has left nothing here, and dependencies on code are left out.
+    """
+    lock = read_json(Path("dvc.lock"))["stages"] if names else {}
+    lock |= {name: entry for name, entry in _locked_stages() if not names or name in names}
+    write_json(Path("dvc.lock"), {"schema": "2.0", "stages": lock})
+
+
+def _locked_stages() -> Iterator[tuple[str, dict[str, Any]]]:
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    for stage, definition in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items():
+        for variant in params["variants"] if "matrix" in definition else [""]:
+            if stage not in ("fetch", "figures", "report"):
+                yield f"{stage}@{variant}".rstrip("@"), _locked_stage(definition, variant, params)
+
+
+def _locked_stage(definition: dict[str, Any], variant: str, params: dict[str, Any]) -> dict[str, Any]:
+    def hashed(key: str, *left_out: str) -> list[dict[str, str]]:
+        names = [str(name).replace("${item.variant}", variant) for name in definition.get(key, [])]
+        return [{"path": name, "md5": _md5(Path(name))} for name in names if not name.endswith(left_out)]
+
+    keys = [str(key).replace("${item.variant}", variant) for key in definition["params"]]
+    values = {key: _under(params, key.split(".")) for key in keys}
+    deps = hashed("deps", ".py", "data/raw", "${scorer.folder}")
+    return {"params": {"params.yaml": values}, "deps": deps, "outs": [*hashed("outs"), *hashed("metrics")]}
+
+
+def _under(content: Any, parts: list[str]) -> Any:
+    return _under(content[parts[0]], parts[1:]) if parts else content
+
+
+def _md5(path: Path) -> str:
+    """Hash of a file; of a folder, a word that changes with the files in it."""
+    if path.is_dir():
+        return "-".join(_md5(file) for file in sorted(path.rglob("*")) if file.is_file()) + ".dir"
+    return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,6 +1,8 @@
 """Completing MLflow from the files: what DVC restored, what an outage lost, what a dead process left open."""
 
+import logging
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 
 from flows.reconcile import reconcile
 from tasks.config import Params
-from tasks.files import write_text
-from tasks.paths import metrics_file
-from tasks.records import note_run
+from tasks.files import read_json, write_json, write_text
+from tasks.paths import artifact, metrics_file
+from tasks.records import beginning, note_run
 from tasks.tracking import open_store, publish
+from tests.flows.conftest import lock_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
 
@@ -28,6 +31,7 @@ def small(build: Params) -> Params:
         metrics_file(stage).unlink()
     for stage in ("train", "sample", "score", "evaluate"):
         metrics_file(stage, "flagship").unlink()
+    lock_up()
     return build
 
 
@@ -49,51 +53,142 @@ def test_pictures_come_back_at_their_training_steps(small: Params) -> None:
     assert steps == {0, 100, 200, 300, 400, 500}
 
 
-def test_another_sampler_is_recorded_beside_the_first_with_the_training_that_it_shares(small: Params) -> None:
-    reconcile()
-    before = runs("train")[0].data.tags["run.identity"]
+def edit(old: str, new: str) -> None:
     text = Path("params.yaml").read_text()
-    write_text(Path("params.yaml"), text.replace("eta: 1.0, guidance: 1.0", "eta: 1.0, guidance: 3.0", 1))
-    reconcile()
-    assert {run.data.tags["run.identity"] for run in runs("train")} == {before}
+    assert old in text
+    write_text(Path("params.yaml"), text.replace(old, new, 1))
+
+
+def test_another_sampler_is_recorded_beside_the_first_once_its_images_are_drawn(
+    small: Params, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert reconcile() == 4
+    identity = runs("train")[0].data.tags["run.identity"]
+    drawn = runs("sample")
+    edit("eta: 1.0, guidance: 1.0", "eta: 1.0, guidance: 3.0")
+    assert reconcile() == 1
+    assert [entry.to_dictionary() for entry in runs("sample")] == [entry.to_dictionary() for entry in drawn]
+    left_out = [line for line in caplog.messages if "left out" in line]
+    assert [line.split()[1] for line in left_out] == ["sample@course", "score@course", "evaluate@course"]
+    assert all("variants.course.sampling has changed" in line for line in left_out)
+    lock_up()
+    assert reconcile() == 4
+    assert {run.data.tags["run.identity"] for run in runs("train")} == {identity}
     assert {run.data.params["sampling.guidance"] for run in runs("train")} == {"-"}
     for stage in ("sample", "variant"):
         assert sorted(run.data.params["sampling.guidance"] for run in runs(stage)) == ["1.0", "3.0"]
 
 
+def test_a_training_that_fails_takes_no_older_results(small: Params) -> None:
+    assert reconcile() == 4
+    edit("lr: 0.001", "lr: 0.9")
+    metrics_file("train", "course").unlink()  # as DVC does before it runs the stage
+    assert publish("train", "course", "FAILED", {}, beginning("train", "course"))
+    assert reconcile() == 0
+    assert {stage: len(runs(stage)) for stage in ("train", "sample", "score", "evaluate", "variant")} == {
+        "train": 2,
+        "sample": 1,
+        "score": 1,
+        "evaluate": 1,
+        "variant": 2,
+    }
+    assert sorted(run.info.status for run in runs("variant")) == ["FAILED", "FINISHED"]
+
+
+def test_a_new_checkpoint_does_not_get_the_scores_of_the_old_ones_images(
+    small: Params, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert reconcile() == 4
+    edit("lr: 0.001", "lr: 0.002")
+    summary = read_json(metrics_file("train", "course"))
+    write_json(metrics_file("train", "course"), {**summary, "weights_sha256": "c" * 64})
+    write_text(artifact("course", "model.safetensors"), "other weights")
+    lock_up("train@course")
+    assert reconcile() == 1
+    assert sorted(run.data.params["training.lr"] for run in runs("train")) == ["0.001", "0.002"]
+    assert [run.data.params["training.lr"] for run in runs("score")] == ["0.001"]
+    assert "sample@course is left out, artifacts/course/model.safetensors has been made anew" in caplog.text
+
+
+def test_results_that_the_lock_does_not_know_are_left_out(small: Params, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    summary = read_json(metrics_file("score", "course"))
+    write_json(metrics_file("score", "course"), {**summary, "num_images": 7})
+    assert reconcile() == 3
+    assert "reports/metrics/score/course.json is not what score@course wrote" in caplog.text
+    Path("dvc.lock").unlink()
+    assert reconcile() == 0
+
+
+def git(*arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    return subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit(message: str) -> str:
+    git("commit", "--quiet", "--allow-empty", "--message", message)
+    return git("rev-parse", "HEAD")
+
+
+def test_a_run_keeps_the_commit_that_it_was_made_from(small: Params) -> None:
+    git("init", "--quiet")
+    first = commit("first")
+    assert publish("train", "course", "FINISHED", {}, beginning("train", "course"))
+    note_run("sample", "course", beginning("sample", "course"), finished=True, tags={})
+    stages = ("train", "sample", "variant")
+    for _ in range(2):
+        second = commit("another")
+        reconcile()
+        assert {run.data.tags["git.commit"] for stage in stages for run in runs(stage)} == {first}
+        assert {run.data.tags["mlflow.source.git.commit"] for run in runs("train")} == {first}
+    assert publish("train", "course", "FINISHED", {}, beginning("train", "course"))
+    assert second not in {run.data.tags["git.commit"] for run in runs("train")}
+    assert "git.commit" not in runs("score")[0].data.tags  # nobody noted where it ran
+
+
+def test_device_and_versions_are_those_of_the_stage_itself(small: Params) -> None:
+    summary = read_json(metrics_file("sample", "course"))
+    write_json(metrics_file("sample", "course"), {**summary, "environment": {"device": "cuda", "threads": 7}})
+    lock_up()
+    reconcile()
+    trained, drawn, scored = (runs(stage)[0].data for stage in ("train", "sample", "score"))
+    assert (trained.tags["device"], trained.tags["device_name"]) == ("cpu", "x86_64")
+    assert (drawn.tags["device"], drawn.tags["threads"]) == ("cuda", "7")
+    assert not {"device", "device_name", "threads"} & set(scored.tags)
+    assert "sample/environment/threads" not in drawn.metrics
+
+
 def test_an_outage_is_made_good(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        assert publish("score", "course", "FINISHED", {"prefect.flow_run_id": "abc"}) is None
+        begun = beginning("score", "course")
+        assert publish("score", "course", "FINISHED", {"prefect.flow_run_id": "abc"}, begun) is None
         assert reconcile() == 0
     assert reconcile() == 4
     assert runs("score")[0].data.tags["prefect.flow_run_id"] == "abc"
 
 
 def test_a_note_about_other_results_is_not_believed(small: Params) -> None:
-    note_run("score", "course", finished=False, tags={"prefect.flow_run_id": "of a run that failed"})
+    begun = beginning("score", "course")
+    note_run("score", "course", begun, finished=False, tags={"prefect.flow_run_id": "of a run that failed"})
     reconcile()
     assert "prefect.flow_run_id" not in runs("score")[0].data.tags
 
 
 def test_hashes_come_from_the_lock_once_it_is_written(small: Params) -> None:
     write_text(Path("dvc.yaml"), "stages:\n  sample:\n    deps:\n      - artifacts/${item.variant}/model.safetensors\n")
-    lock = """schema: '2.0'
-stages:
-  train@course:
-    cmd: python -m flows.train course
-    outs:
-    - {path: artifacts/course/model.safetensors, md5: aaa}
-  sample@course:
-    cmd: python -m flows.sample course
-    outs:
-    - {path: artifacts/course/samples.npz, md5: bbb}
-"""
-    write_text(Path("dvc.lock"), lock)
     reconcile()
     tags = runs("sample")[0].data.tags
-    assert tags["dvc.dep.artifacts/course/model.safetensors.md5"] == "aaa"
-    assert tags["dvc.out.artifacts/course/samples.npz.md5"] == "bbb"
+    outs = {out["path"]: out["md5"] for entry in _lock().values() for out in entry["outs"]}
+    for kind, name in (("dep", "model.safetensors"), ("out", "samples.npz")):
+        assert tags[f"dvc.{kind}.artifacts/course/{name}.md5"] == outs[f"artifacts/course/{name}"]
+
+
+def _lock() -> dict[str, Any]:
+    stages: dict[str, Any] = read_json(Path("dvc.lock"))["stages"]
+    return stages
 
 
 def test_a_run_left_open_by_a_dead_process_is_closed(small: Params) -> None:

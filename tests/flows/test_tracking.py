@@ -1,26 +1,37 @@
 """The mirror in MLflow against a real SQLite store: complete, written once, and never in the way."""
 
 import json
+import os
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.mirror import AFTERWARDS, mirrored
 from tasks.config import Params
 from tasks.files import read_arrays, read_json, read_table, write_json
 from tasks.labels import CLASS_SLUGS
 from tasks.live_tracking import MlflowSink
 from tasks.paths import WORKSPACE_MARK, artifact, metrics_file
-from tasks.tracking import close_stale_runs, create_store, open_store, publish
+from tasks.records import beginning, outputs_digest, record
+from tasks.tracking import Writer, close_stale_runs, create_store, open_store
+from tasks.tracking import publish as publish_as
 from tasks.tracking_place import experiment_name, tracking_address
 from tests.flows.conftest import lay_out
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
 STAGES = ("train", "sample", "score", "evaluate")
+
+
+def publish(stage: str, variant: str | None, status: str, tags: dict[str, str], settled: bool = False) -> str | None:
+    """Publish a stage that begins and ends now, or one that is settled."""
+    return publish_as(stage, variant, status, tags, None if settled else beginning(stage, variant))
 
 
 def runs() -> dict[tuple[str, str], Any]:
@@ -63,7 +74,7 @@ def published(published_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def publish_all(settled: bool = False) -> None:
     for stage in STAGES:
-        assert publish(stage, "course", "FINISHED", {}, settled=settled)
+        assert publish(stage, "course", "FINISHED", {}, settled)
 
 
 def test_a_variant_is_a_parent_run_with_a_child_for_each_stage(published: None) -> None:
@@ -181,6 +192,69 @@ def test_a_run_without_results_has_its_true_status_and_is_taken_up_again(build: 
     publish("train", "course", "FINISHED", {})
     again = runs()["train", "course"]
     assert (again.info.run_id, again.info.status) == (stopped.info.run_id, "FINISHED")
+
+
+def test_a_run_that_is_taken_up_names_the_files_and_the_process_of_now(build: Params) -> None:
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, "commit", "--quiet", "--allow-empty", "--message", "first"], check=True)
+    publish("train", "course", "KILLED", {})
+    client, _ = open_store()
+    killed = runs()["train", "course"]
+    assert "history.csv" in killed.data.tags["git.untracked"]
+    Path(".git/info/exclude").write_text("*\n")
+    for run in runs().values():
+        client.set_tag(run.info.run_id, "run.process", f"{os.uname().nodename}:99999999")
+    begun = Writer(*open_store()).begin(record("train", "course", beginning("train", "course"), finished=False))
+    close_stale_runs()
+    assert {client.get_run(run.info.run_id).info.status for run in begun} == {"RUNNING"}
+    publish("train", "course", "FINISHED", {})
+    for run in runs().values():
+        assert (run.info.status, run.data.tags["git.dirty"]) == ("FINISHED", "false")
+        assert "git.untracked" not in run.data.tags
+    assert runs()["train", "course"].info.run_id == killed.info.run_id
+
+
+def test_a_training_by_other_code_is_another_run(build: Params) -> None:
+    begun = beginning("train", "course")
+    assert set(begun.training) == {"code_sha256", "torch", "device"}
+    for key in begun.training:
+        other = replace(begun, training={**begun.training, key: "another"})
+        publish_as("train", "course", "KILLED", {}, other)
+    publish_as("train", "course", "FINISHED", {}, begun)
+    client, experiment = open_store()
+    for stage in ("train", "variant"):
+        found = client.search_runs([experiment], f"tags.stage = '{stage}'")
+        assert sorted(run.info.status for run in found) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
+        assert sorted("train/loss" in run.data.metrics for run in found) == [False, False, False, True]
+
+
+def test_parameters_edited_during_a_stage_do_not_relabel_it(build: Params) -> None:
+    with mirrored("score", "course"):
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text(text.replace("lr: 0.001", "lr: 0.9", 1))
+    assert {run.data.params["training.lr"] for run in runs().values()} == {"0.001"}
+
+
+def test_a_stage_that_the_parent_flow_records_leaves_a_note_of_where_it_comes_from(
+    build: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AFTERWARDS, "1")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, "commit", "--quiet", "--allow-empty", "--message", "first"], check=True)
+    with mirrored("score", "course"):
+        pass
+    assert runs() == {}
+    note = read_json(Path(".work/runs/score-course.json"))
+    assert note["outputs"] == outputs_digest("score", "course")
+    assert {"git.commit", "git.dirty", "torch"} <= set(note["tags"])
+
+
+def test_the_group_is_closed_after_each_of_its_stages(build: Params) -> None:
+    for stage in ("critic", "scorer"):
+        publish(stage, None, "FINISHED", {})
+        assert runs()["judges", "-"].info.status == "FINISHED"
 
 
 def test_live_figures_and_the_final_record_are_one_series(build: Params) -> None:

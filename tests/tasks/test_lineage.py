@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lineage import git_diff, git_tags
+from tasks.files import sha256_file
+from tasks.lineage import git_diff, git_tags, training_code_sha256
 
 
 def _git(*arguments: str) -> str:
@@ -54,3 +55,15 @@ def test_outside_a_checkout_there_is_nothing_to_say(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_tags() == {}
+
+
+@pytest.mark.parametrize("changed", ["flows/train.py", "tasks/train.py", "models/training.py"])
+def test_every_file_of_the_training_counts_also_where_two_have_one_name(
+    changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = training_code_sha256()
+    assert training_code_sha256() == before
+    monkeypatch.setattr(
+        "tasks.lineage.sha256_file", lambda path: "changed" if path.match(f"*/{changed}") else sha256_file(path)
+    )
+    assert training_code_sha256() != before

@@ -17,8 +17,8 @@ OTHERS = {
 }
 
 
-def identity(stage: str, course: Variant = COURSE) -> str:
-    return run_identity(with_course(course), stage, "course", "data")
+def identity(stage: str, course: Variant = COURSE, code: str = "a") -> str:
+    return run_identity(with_course(course), stage, "course", "data", {"code_sha256": code})
 
 
 def with_course(course: Variant) -> Params:
@@ -34,6 +34,13 @@ def test_a_training_is_another_run_only_where_it_can_end_otherwise(setting: str,
 @pytest.mark.parametrize("stage", ["variant", "sample", "score", "evaluate"])
 def test_what_is_sampled_differently_is_another_run(stage: str, setting: str, same: bool) -> None:
     assert (identity(stage, OTHERS[setting]) == identity(stage)) is same
+
+
+@pytest.mark.parametrize(
+    ("stage", "same"), [("train", False), ("variant", False), ("sample", True), ("score", True), ("evaluate", True)]
+)
+def test_what_a_training_is_resumed_by_tells_apart_the_runs_that_hold_its_history(stage: str, same: bool) -> None:
+    assert (identity(stage, code="b") == identity(stage)) is same
 
 
 def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> None:

@@ -32,6 +32,7 @@ def test_samples_are_balanced_and_repeat(variant: str, workspace: Path) -> None:
     assert np.bincount(samples["labels"]).tolist() == [10] * 10
     assert len(set(samples["seeds"].tolist())) == 100
     assert summary["num_images"] == 100
+    assert (summary["environment"]["device"], summary["environment"]["threads"]) == ("cpu", CPU.threads)
     assert summary["evaluations"] == spec.sampling.steps
     assert summary["pixel_mean"] == pytest.approx(samples["images"].mean() / 255)
     first = sha256_file(path)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -221,6 +223,27 @@ def test_a_finished_run_leaves_no_state_and_trains_again_to_the_same_bits(worksp
     assert (again["weights_sha256"], again["train_loss_final"]) == (first["weights_sha256"], first["train_loss_final"])
 
 
+def test_a_kill_while_the_state_is_removed_leaves_none_to_stumble_over(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path, ignore_errors: bool) -> None:
+        shutil.rmtree(folder / "snapshots", ignore_errors=True)
+        (folder / "journal.jsonl").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.train.shutil", SimpleNamespace(rmtree=killed))
+        with pytest.raises(KeyboardInterrupt):
+            run_training("course", COURSE, CPU, SEED)
+    first = read_json(Path("reports/metrics/train/course.json"))
+    (left,) = Path(".work/course").iterdir()
+    assert list(left.glob("step-*"))
+    assert left.name.startswith(".")
+    again = run_training("course", COURSE, CPU, SEED)
+    assert again["weights_sha256"] == first["weights_sha256"]
+    assert list(Path(".work/course").iterdir()) == []
+
+
 def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +251,7 @@ def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
     for changed in ("validation.py", "training_run.py", "edm.py"):
         with monkeypatch.context() as patch:
             patch.setattr(
-                "tasks.train.sha256_file",
+                "tasks.lineage.sha256_file",
                 lambda path, changed=changed: "changed" if path.name == changed else sha256_file(path),
             )
             assert run_config(COURSE, CPU, SEED, torch.device("cpu"))["code_sha256"] != before["code_sha256"]
