@@ -19,6 +19,7 @@ from tasks.errors import ConfigError, IntegrityError
 from tasks.files import read_arrays, write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.labels import NUM_CLASSES
+from tasks.memorisation import memorisation_block
 from tasks.paths import artifact, metrics_file
 from tasks.reproducibility import torch_generator
 
@@ -70,7 +71,7 @@ def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int
         seed: the user's seed.
 
     Returns:
-        The critic block; see :func:`critic_block`.
+        The critic block, see :func:`critic_block`, with that of :func:`tasks.memorisation.memorisation_block`.
 
     Raises:
         MissingResourceError: the critic, the training images or the samples are missing.
@@ -79,7 +80,10 @@ def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int
     """
     judge, samples = load_critic(compute), load_samples(variant)
     features, logits = judge.features_and_logits(samples.images)
-    block = answers_block(features, logits, samples.labels, real_features(judge, seed), evaluate, seed)
+    block = {
+        **answers_block(features, logits, samples.labels, real_features(judge, seed), evaluate, seed),
+        "memorisation": memorisation_block(samples.images, evaluate.confidence),
+    }
     write_table(artifact(variant, "judgements.csv"), judgements(samples, logits))
     write_json(metrics_file("evaluate", variant), block)
     return block

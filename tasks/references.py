@@ -15,6 +15,7 @@ from tasks.dataset import Split, class_balanced, load_split
 from tasks.evaluate import critic_block, real_features
 from tasks.files import write_json
 from tasks.judge import load_critic
+from tasks.memorisation import memorisation_block
 from tasks.paths import metrics_file
 from tasks.reproducibility import torch_generator
 from tasks.score import clip_block
@@ -34,7 +35,8 @@ def run_references(scorer: Scorer, sample: Sample, evaluate: Evaluate, compute: 
         seed: the user's seed.
 
     Returns:
-        The number of images, and for every row its CLIP block and its critic block.
+        The number of images, for every row its CLIP block and its critic block, and how near the real test images
+        come to training images.
 
     Raises:
         MissingResourceError: the data, the critic or the scorer is missing.
@@ -50,7 +52,8 @@ def run_references(scorer: Scorer, sample: Sample, evaluate: Evaluate, compute: 
         }
         for name, split in reference_rows(real, evaluate, seed)
     }
-    metrics = {"num_images": len(real), "rows": rows}
+    copies = memorisation_block(real.images, evaluate.confidence)
+    metrics = {"num_images": len(real), "rows": rows, "memorisation": copies}
     write_json(metrics_file("references"), metrics)
     return metrics
 

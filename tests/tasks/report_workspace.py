@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.intervals import wilson
 from tasks.config import PARAMS, Critic, Params, load_params
 from tasks.files import write_arrays, write_json, write_table, write_text
 from tasks.judge import new_classifier, save_critic
@@ -121,7 +122,8 @@ def write_judges(drawn: bool, gate_passed: bool) -> None:
     )
     count = 10 * PER_CLASS
     rows = {key: {"clip": clip_block(q, count), "critic": critic_block(q, count)} for key, q in REFERENCES.items()}
-    write_json(metrics_file("references"), {"num_images": count, "rows": rows})
+    references = {"num_images": count, "rows": rows, "memorisation": memorisation_block(count)}
+    write_json(metrics_file("references"), references)
     hashes = {split: digit * 64 for split, digit in (("train", "1"), ("val", "2"), ("test", "3"))}
     counts = {"train": [5500] * 10, "val": [500] * 10, "test": [1000] * 10}
     prepare = {"drawn": drawn, "counts": counts, "pixel_mean": 0.286, "pixel_std": 0.353, "sha256": hashes}
@@ -202,6 +204,10 @@ def write_scores(name: str, block: dict[str, Any]) -> None:
     write_table(table_file(f"clip_{name}"), pd.DataFrame(rows))
 
 
+def memorisation_block(count: int) -> dict[str, Any]:
+    return {"copies": wilson(count // 100, count, 0.95).to_json(), "identical": 1, "distance": 21.5}
+
+
 def write_judgements(name: str, quality: float) -> None:
     """The first of each class are right, as many as the quality says; the others are taken for the next class."""
     labels = np.repeat(np.arange(10), PER_CLASS)
@@ -244,7 +250,8 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
     write_json(metrics_file("sample", name), {**sampling, **extra})
     ranks = {"best": list(range(count - 12, count)), "worst": list(range(12))}
     write_json(metrics_file("score", name), {**block, **ranks})
-    write_json(metrics_file("evaluate", name), critic_block(quality, count))
+    judged = {**critic_block(quality, count), "memorisation": memorisation_block(count)}
+    write_json(metrics_file("evaluate", name), judged)
 
 
 def write_critic() -> None:

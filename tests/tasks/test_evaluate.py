@@ -17,6 +17,7 @@ from tasks.evaluate import critic_block, real_features, run_evaluation
 from tasks.files import read_json, read_table, write_arrays
 from tasks.judge import load_critic
 from tasks.labels import CLASS_SLUGS
+from tasks.memorisation import memorisation_block
 from tasks.paths import artifact, metrics_file
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
 from tests.tasks.small_variants import CPU, SEED
@@ -111,7 +112,7 @@ def test_a_variants_samples_are_judged_and_written_down() -> None:
     save_samples(test)
     found = run_evaluation("course", EVALUATE, CPU, SEED)
     assert found == read_json(metrics_file("evaluate", "course"))
-    assert found == block_of(test)
+    assert found == {**block_of(test), "memorisation": memorisation_block(test.images, EVALUATE.confidence)}
     assert found["num_images"] == 150
     assert set(found["per_class"]) == set(CLASS_SLUGS)
     assert set(found["per_class"]["bag"]["accuracy"]) == {"value", "low", "high"}

@@ -1,0 +1,52 @@
+"""A model that returns training images is found out; one that draws new ones is not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.dataset import load_split
+from tasks.evidence import Evidence, read_evidence
+from tasks.memorisation import memorisation_block
+from tasks.memorisation_findings import memorisation_table, memorisation_text
+from tests.tasks.report_workspace import build_workspace
+
+
+@pytest.mark.usefixtures("workspace")
+def test_training_images_are_copies_and_noise_is_none() -> None:
+    copied = memorisation_block(load_split("train").images[:50], 0.95)
+    assert copied["copies"]["value"] == 1.0
+    assert (copied["identical"], copied["distance"]) == (50, 0.0)
+    noise = torch.randint(0, 256, (50, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    new = memorisation_block(noise, 0.95)
+    assert (new["copies"]["value"], new["identical"]) == (0.0, 0)
+    assert new["distance"] > 50.0
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
+    """What an invented build measured."""
+    monkeypatch.chdir(tmp_path)
+    return read_evidence(build_workspace().variants)
+
+
+def copies(value: float, low: float, high: float) -> dict[str, Any]:
+    return {"copies": {"value": value, "low": low, "high": high}, "identical": 3, "distance": 21.5}
+
+
+def test_the_table_has_every_variant_and_real_test_images(evidence: Evidence) -> None:
+    lines = memorisation_table(evidence).splitlines()
+    assert len(lines) == 2 + len(evidence.variants) + 1
+    assert "Real test images" in lines[-1]
+
+
+def test_only_a_share_resolvably_above_that_of_real_images_is_an_alarm(evidence: Evidence) -> None:
+    first, second = evidence.variants
+    real = {**evidence.references, "memorisation": copies(0.01, 0.005, 0.02)}
+    close = replace(first, evaluate={**first.evaluate, "memorisation": copies(0.03, 0.02, 0.04)})
+    copier = replace(second, evaluate={**second.evaluate, "memorisation": copies(0.03, 0.021, 0.04)})
+    assert "No model" in memorisation_text(replace(evidence, references=real, variants=(close,)))
+    found = memorisation_text(replace(evidence, references=real, variants=(close, copier)))
+    assert found == f"More copies than among real test images\\: {copier.spec.title}\\."
