@@ -16,14 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from tasks.config import PARAMS, overlay, parse_params
-from tasks.errors import ConfigError
+from tasks.config import PARAMS, overlay, parse_params, profile_file
 from tasks.files import write_atomically, write_json, write_text
 from tasks.paths import WORKSPACE_MARK, project_root
 from tasks.strict_yaml import AMBIGUOUS, read_mapping
 
 BUILDS = Path("builds")
-PROFILES = Path("profiles")
 OWN = (PARAMS, Path("dvc.lock"), WORKSPACE_MARK)
 """Files that a workspace has for itself."""
 NOT_COPIED = (".git", ".dvc", ".venv", ".work", ".prefect", "artifacts", "builds", "data", "mlartifacts", "reports")
@@ -65,11 +63,9 @@ def profile_params(root: Path, profile: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such profile, or the parameters are wrong.
     """
-    known = sorted(path.stem for path in (root / PROFILES).glob("*.yaml"))
-    if profile not in known:
-        raise ConfigError("--profile", f"got {profile!r}", f"one of {', '.join(known)}", "correct the name")
-    name = str(PROFILES / f"{profile}.yaml")
-    content = overlay(read_mapping(root / PARAMS), read_mapping(root / name), name)
+    overlaid = profile_file(profile, root)
+    name = str(overlaid.relative_to(root))
+    content = overlay(read_mapping(root / PARAMS), read_mapping(overlaid), name)
     parse_params(content, name)
     content["data"] = {**content["data"], "folders": [_absolute(root, item) for item in content["data"]["folders"]]}
     content["scorer"] = {**content["scorer"], "folder": _absolute(root, content["scorer"]["folder"])}

@@ -26,6 +26,8 @@ from tasks.strict_yaml import read_mapping
 
 PARAMS = Path("params.yaml")
 NAME = r"^[a-z][a-z0-9_]{0,31}$"
+RESERVED = frozenset({"critic", "scorer"})
+PROFILES = Path("profiles")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -284,6 +286,8 @@ class Params:
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "seed", "a number from 0 to 2147483647")
         require(1 <= len(self.variants) <= 64, "variants", "at least one variant")
+        free = RESERVED.isdisjoint(self.variants)
+        require(free, "variants", f"names other than {' and '.join(sorted(RESERVED))}, whose folders the judges have")
 
     def variant(self, name: str) -> Variant:
         """The variant called ``name``.
@@ -325,6 +329,18 @@ def parse_params(content: dict[str, Any], name: str) -> Params:
         raise first_problem(error, content, name) from None
 
 
+def profile_file(profile: str, root: Path = Path()) -> Path:
+    """Where a profile's overlay lies below the project's ``root``.
+
+    Raises:
+        ConfigError: there is no such profile.
+    """
+    known = sorted(path.stem for path in (root / PROFILES).glob("*.yaml"))
+    if profile not in known:
+        raise ConfigError("--profile", f"got {profile!r}", f"one of {', '.join(known)}", "correct the name")
+    return root / PROFILES / f"{profile}.yaml"
+
+
 def overlay(base: dict[str, Any], changes: dict[str, Any], name: str, prefix: str = "") -> dict[str, Any]:
     """Lay a profile's keys over the full parameters, refusing keys that the base does not have.
 
@@ -353,7 +369,7 @@ def main(arguments: list[str]) -> int:
     """Check ``params.yaml``, with the profiles named, and say so; used by ``make`` before anything slow starts."""
     try:
         for profile in arguments or [""]:
-            load_params(PARAMS, Path("profiles") / f"{profile}.yaml" if profile else None)
+            load_params(PARAMS, profile_file(profile) if profile else None)
     except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

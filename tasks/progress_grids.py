@@ -11,6 +11,7 @@ from tasks.progress import track
 from tasks.reproducibility import autocast, prepare_compute
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.snapshots import kept_snapshots, load_snapshot
+from tasks.weights import load_model
 
 GRID_PER_CLASS = 2
 
@@ -30,9 +31,10 @@ def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: a snapshot was altered, or belongs to another network or process.
+        IntegrityError: the weights or a snapshot were altered, or belongs to another network or process.
     """
     device = prepare_compute(compute)
+    load_model(variant, spec, device)  # altered weights are refused before anything slow begins
     precision = autocast(compute, device)
     labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
     images = []

@@ -172,6 +172,24 @@ def test_a_profile_replaces_a_mapping_of_another_kind_whole() -> None:
     assert overlay(base, {"network": {"width": 2}}, "p") == {"network": {"kind": "a", "width": 2}}
 
 
+@pytest.mark.parametrize("name", ["critic", "scorer"])
+def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"][name] = content["variants"]["course"]
+    with pytest.raises(ConfigError, match="names other than critic and scorer"):
+        parse_params(content, "params.yaml")
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["nosuch"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --profile: got 'nosuch'; expected one of demo, gpu; do correct the name\n"
+    )
+
+
 def test_an_unknown_variant_is_refused() -> None:
     with pytest.raises(ConfigError, match="one of course, flagship"):
         load_params(PARAMS).variant("flagshp")
