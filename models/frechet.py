@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
 from models.intervals import Interval
+
+HALVINGS = 60
+"""Bisections of a short interval that reach the precision of a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def _mean_of_pairs(features: Tensor) -> Tensor:
 def kernel_distance(
     images: Tensor, reference: Tensor, blocks: int, confidence: float, generator: torch.Generator
 ) -> Interval:
-    """KID as the mean over disjoint blocks (Binkowski et al. 2018, section 4), with a normal interval.
+    """KID as the mean over disjoint blocks (Binkowski et al. 2018, section 4), with Student's interval.
 
     Both sets are shuffled and cut into equally many blocks; block b of one is compared with block b of the other. The
     blocks share no image, so their estimates are independent and their scatter measures the error of their mean. The
@@ -104,7 +106,7 @@ def kernel_distance(
     pairs = zip(*shuffled, strict=True)
     values = torch.tensor([polynomial_mmd(images[a], reference[b]) for a, b in pairs], dtype=torch.float64)
     error = values.std().item() / math.sqrt(count)
-    return normal_interval(values.mean().item(), error, confidence)
+    return student_interval(values.mean().item(), error, count - 1, confidence)
 
 
 def jackknife(
@@ -113,10 +115,10 @@ def jackknife(
     """A statistic of a set with a delete-one-group jackknife interval (Wolter 2007, section 4.2).
 
     The set is shuffled and cut into G groups, and the statistic is taken again with each group left out. With the
-    values v_g, the variance is (G - 1) / G * sum (v_g - mean)^2. Unlike a bootstrap it never sees an image twice, which
-    would shrink the fitted covariance, and every recomputation has nearly the full number of images, so the
-    dependence of the Fréchet distance on that number hardly enters. The interval says how far the figure
-    would move with other images from the same source; it does not cover the bias at this number of images.
+    values v_g, the variance is (G - 1) / G * sum (v_g - mean)^2, of G - 1 degrees of freedom. Unlike a bootstrap it
+    never sees an image twice, which would shrink the fitted covariance, and every recomputation has nearly the full
+    number of images, so the dependence of the Fréchet distance on that number hardly enters. The interval says how far
+    the figure would move with other images from the same source; it does not cover the bias at this number of images.
 
     Args:
         features: at least four vectors, shape (N, D).
@@ -130,16 +132,42 @@ def jackknife(
     left = [torch.cat([*parts[:index], *parts[index + 1 :]]) for index in range(len(parts))]
     values = torch.tensor([statistic(features[chosen]) for chosen in left], dtype=torch.float64)
     variance = (len(parts) - 1) / len(parts) * (values - values.mean()).square().sum()
-    return normal_interval(statistic(features), variance.sqrt().item(), confidence)
+    return student_interval(statistic(features), variance.sqrt().item(), len(parts) - 1, confidence)
 
 
-def normal_interval(value: float, standard_error: float, confidence: float) -> Interval:
-    """The symmetric interval of a figure whose error is normal.
+def student_interval(value: float, standard_error: float, degrees: int, confidence: float) -> Interval:
+    """The symmetric interval of a figure whose error is normal and was itself estimated (Student 1908).
 
     Args:
         value: the figure.
-        standard_error: its standard error.
+        standard_error: its estimated standard error.
+        degrees: degrees of freedom of that estimate, at least 1.
         confidence: probability inside, between 0 and 1.
     """
-    reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0) * standard_error
+    reach = student_quantile(degrees, confidence) * standard_error
     return Interval(value, value - reach, value + reach)
+
+
+def student_quantile(degrees: int, confidence: float) -> float:
+    """The t with P(|T| < t) = confidence for Student's T, by bisection of the angle atan(t / sqrt(degrees)).
+
+    Args:
+        degrees: degrees of freedom, at least 1.
+        confidence: between 0 and 1.
+    """
+    low, high = 0.0, math.pi / 2
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_inside(middle, degrees) < confidence else (low, middle)
+    return math.sqrt(degrees) * math.tan(low)
+
+
+def _student_inside(angle: float, degrees: int) -> float:
+    """P(|T| < sqrt(degrees) tan(angle)), a finite sum (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    odd = degrees % 2
+    term, total = math.cos(angle) if odd else 1.0, 0.0
+    for power in range(odd, degrees - 1, 2):  # of the cosine in this term
+        total += term
+        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+    total *= math.sin(angle)
+    return 2.0 / math.pi * (angle + total) if odd else total

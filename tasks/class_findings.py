@@ -55,12 +55,12 @@ def class_figure(row: Judged, judge: Judge, slug: str) -> Interval:
 
 
 def balance_finding(evidence: Evidence) -> Finding:
-    """Whether the data can tell that better represented classes are easier."""
+    """Why no build tells whether better represented classes are easier: their images would have to be taken away."""
     counts = evidence.prepare["counts"]["train"]
-    spread = f"The training split holds {count(min(counts))} to {count(max(counts))} images a class"
+    held = f"{count(min(counts))} to {count(max(counts))} images a class, which differ in more than their number"
     if min(counts) == max(counts):
-        spread = f"The training split holds {count(counts[0])} images of every class"
-    text = f"{spread}, so no class is better represented; the claim needs an experiment that removes images."
+        held = f"{count(counts[0])} images of every class, so no class is better represented"
+    text = f"The training split holds {held}; the claim needs an experiment that removes images."
     verdict: Verdict = "not answered"
     return Finding("Better represented classes are easier.", verdict, escape(text))
 

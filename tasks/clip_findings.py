@@ -7,7 +7,7 @@ import pandas as pd
 from models.intervals import Interval
 from tasks.evidence import Evidence, Json, interval
 from tasks.verdicts import Finding, Verdict, joint_verdict
-from tasks.wording import count, escape, listed, percent_interval
+from tasks.wording import count, escape, listed, number_interval, percent_interval
 
 CHANCE = 0.5
 """Area under the ROC curve of scores that say nothing."""
@@ -48,13 +48,13 @@ def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
     areas = {name: row for name, row in rows.items() if pd.notna(row["value"])}
     above = [Interval(*(row[key] - CHANCE for key in ("value", "low", "high"))) for row in areas.values()]
     parts = [
-        f"{v.spec.title} {area_text(rows[v.name]) if v.name in areas else 'nothing to rank'}, "
-        f"{count(rows[v.name]['right'])} recognised and {count(rows[v.name]['wrong'])} not"
+        f"{v.spec.title} {_agreement_text(areas[v.name]) if v.name in areas else 'too few to rank'}"
         for v in evidence.variants
     ]
     text = (
         f"Of two samples of one class, of which the critic recognises just one, chance that CLIP gives that one the "
-        f"larger good and clear shares: {'; '.join(parts)}. {CHANCE:g} says nothing."
+        f"larger good and clear shares, over the classes that have several of both: {'; '.join(parts)}. "
+        f"{CHANCE:g} says nothing."
     )
     verdict: Verdict = joint_verdict(above) if above else "not answered"
     if not evidence.scorer["gate"]["passed"]:
@@ -65,7 +65,10 @@ def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
     return Finding(claim, verdict, escape(text))
 
 
+def _agreement_text(row: Json) -> str:
+    return f"{area_text(row)}, from {count(row['right'])} recognised and {count(row['wrong'])} not"
+
+
 def area_text(block: Json) -> str:
     """An area under the ROC curve with its interval."""
-    area = interval(block)
-    return f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
+    return number_interval(interval(block))

@@ -1,5 +1,6 @@
 """The gate: whether CLIP's trial on real images gives reason to believe its scores."""
 
+import math
 from dataclasses import asdict, replace
 
 from tasks.config import ScorerGate
@@ -8,7 +9,8 @@ from tasks.evidence import Evidence, Json
 FITTED_ON = ("auc_clear_blurry", "auc_clear_noisy")
 HELD_OUT_BLURS = ("box_blur", "motion_blur")
 """The held-out kinds that the gate asks for. The others are no blur, which is what the prompts name: pixelation adds
-edges, salt and pepper is noise. They are reported, to show how far the scorer reaches."""
+edges, salt and pepper is noise. They are reported, to show how far the scorer reaches. Of the two blurs, the box is new
+by its kernel and may not be by its strength (:func:`box_blur_note`); motion blur, along rows alone, is new in kind."""
 
 
 def with_gate(evidence: Evidence, asked: ScorerGate) -> Evidence:
@@ -33,3 +35,23 @@ def passes(scorer: Json, asked: ScorerGate) -> bool:
     areas = [scorer[key] for key in FITTED_ON] + [scorer["held_out"][kind] for kind in HELD_OUT_BLURS]
     told_apart = all(area["value"] >= asked.auc for area in areas)
     return told_apart and bool(scorer["zero_shot_accuracy"]["value"] >= asked.zero_shot_accuracy)
+
+
+def box_blur_note(scorer: Json, fitted: tuple[float, float]) -> str:
+    """How far box blur is new to a scorer that was fitted here; nothing for one that was not.
+
+    A square of side s spreads light along each axis with the variance (s^2 - 1) / 12 of s equal steps.
+
+    Args:
+        scorer: its metrics.
+        fitted: the range of standard deviations of the Gaussian blur in fitting, in pixels.
+    """
+    if scorer["source"] != "fitted":
+        return ""
+    side, (low, high) = scorer["held_out"]["box_blur"]["strength"], fitted
+    sigma = math.sqrt((side**2 - 1) / 12)
+    where, new = ("within", ": its kernel is new, its width is not") if low <= sigma <= high else ("outside", "")
+    return (
+        f"A box of {side} px spreads light along each axis with a standard deviation of {sigma:.2f} px, {where} the "
+        f"{low:g} to {high:g} px of the fitted Gaussian blur{new}."
+    )

@@ -7,7 +7,6 @@ from typing import Any
 
 from tasks.config import Variant
 from tasks.evidence import Evidence
-from tasks.paths import metrics_file
 
 Need = Callable[[Evidence], bool]
 
@@ -20,7 +19,7 @@ class Question:
         key: its short name.
         asks: the question.
         needs: what a build must hold to answer it, in words.
-        met: whether a build holds it.
+        met: whether a build holds it; no build does where no finding reads the experiment.
     """
 
     key: str
@@ -42,17 +41,8 @@ def _source(evidence: Evidence) -> bool:
     return evidence.source_variant() is not None
 
 
-def _unbalanced(evidence: Evidence) -> bool:
-    counts = evidence.prepare["counts"]["train"]
-    return bool(min(counts) != max(counts))
-
-
-def _variant(name: str) -> Need:
-    return lambda evidence: any(variant.name == name for variant in evidence.variants)
-
-
-def _metrics(stage: str) -> Need:
-    return lambda evidence: metrics_file(stage).is_file()
+def _no_build(_: Evidence) -> bool:
+    return False
 
 
 def _differing(*settings: str) -> Need:
@@ -93,11 +83,16 @@ QUESTIONS = (
     Question(
         "skips",
         "Do the skip connections give detail, better gradients and better samples?",
-        "the variant no_skips",
-        _variant("no_skips"),
+        "a network without them, trained on an equal budget",
+        _no_build,
     ),
-    Question("cnn", "Is a U-Net better than a plain CNN?", "the variant plain_cnn", _variant("plain_cnn")),
-    Question("time", "What does the time embedding give?", "the variant no_time", _variant("no_time")),
+    Question("cnn", "Is a U-Net better than a plain CNN?", "a plain CNN, trained on an equal budget", _no_build),
+    Question(
+        "time",
+        "What does the time embedding give?",
+        "a network that is not told the time, trained on an equal budget",
+        _no_build,
+    ),
     Question(
         "guidance",
         "What does classifier-free guidance, which the conditioning mask permits, do to the samples?",
@@ -110,33 +105,38 @@ QUESTIONS = (
     Question("clip", "Do CLIP's scores measure how sharp and recognisable a picture is?", ANYTHING, _any_build),
     Question("extremes", "Which images score highest and lowest?", ANYTHING, _any_build),
     Question("shapes", "Are simple shapes easier than complex ones?", ANYTHING, _any_build),
-    Question("balance", "Are better represented classes easier?", "training images in unequal numbers", _unbalanced),
+    Question(
+        "balance",
+        "Are better represented classes easier?",
+        "models trained with images of some classes removed",
+        _no_build,
+    ),
     Question(
         "clip_loss",
         "What does a CLIP term in the training loss do, and is training with it stable?",
-        "the variant clip_guided",
-        _variant("clip_guided"),
+        "a model trained with such a term",
+        _no_build,
     ),
     Question(
         "augmentation",
         "Do samples help to train a classifier?",
-        "the metrics file augmentation.json",
-        _metrics("augmentation"),
+        "classifiers trained with and without samples",
+        _no_build,
     ),
-    Question("variation", "Can samples vary a design?", "the metrics file variation.json", _metrics("variation")),
+    Question(
+        "variation",
+        "Can samples vary a design?",
+        "garments that the model has redrawn from a noisy version, judged beside the originals",
+        _no_build,
+    ),
     Question(
         "restoration",
         "Can the model restore degraded images?",
-        "the metrics file restoration.json",
-        _metrics("restoration"),
+        "degraded images that the model has restored, judged beside the originals",
+        _no_build,
     ),
     Question("duration", "How long do training and sampling take?", ANYTHING, _any_build),
-    Question(
-        "resources",
-        "How much memory and energy do training and sampling take?",
-        "the metrics file resources.json",
-        _metrics("resources"),
-    ),
+    Question("resources", "How much memory and energy do training and sampling take?", "a record of both", _no_build),
     Question(
         "width",
         "Is a wider or deeper network better?",
@@ -146,14 +146,14 @@ QUESTIONS = (
     Question(
         "selection",
         "Is it better to let CLIP select, 15 a class of which the best 3 are kept?",
-        "the metrics file selection.json",
-        _metrics("selection"),
+        "selected samples, judged by the critic and by their diversity",
+        _no_build,
     ),
     Question(
         "styles",
         "What do styles (slanted, thick, thin) do to quality, diversity and convergence?",
-        "the variant styled",
-        _variant("styled"),
+        "garments labelled by style, and a model trained on them",
+        _no_build,
     ),
 )
 """Every question of the source in the order of the report, and one that its schedule raises: whether a repair helps."""

@@ -18,7 +18,9 @@ from tasks.config import Evaluate, Report, Scorer, Variant
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
 from tasks.files import read_table, require_file
-from tasks.gate import with_gate
+from tasks.gate import box_blur_note, with_gate
+from tasks.labels import NUM_CLASSES
+from tasks.memorisation_findings import memorisation_table, memorisation_text
 from tasks.noise_left import audit_of
 from tasks.numbering import Numbering
 from tasks.pairing import Pairs, read_pairs
@@ -197,7 +199,10 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
-        "per_class": evidence.references["num_images"] // 10,
+        "num_classes": NUM_CLASSES,
+        "row_images": row_images(evidence),
+        "class_images": class_images(evidence),
+        "box_blur_note": box_blur_note(evidence.scorer, scorer.blur_sigma),
         "prompt": prompt,
         "confidence": f"{100 * evaluate.confidence:g}{wording.NBSP}%",
         "alpha": f"{1 - evaluate.confidence:.2g}",
@@ -206,6 +211,26 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "noise": f"{evaluate.reference_noise_sigma:g}",
         "seed": settings.seed,
     }
+
+
+def row_images(evidence: Evidence) -> str:
+    """How many images each row of a comparison has: the test split may hold fewer than a model was asked for."""
+    made, real = image_numbers(evidence)
+    return f"{made} images a row" if made == real else f"{made} images a model and {real} a row of real images"
+
+
+def class_images(evidence: Evidence) -> str:
+    """How many images of each class each row of a comparison has."""
+    made, real = image_numbers(evidence, NUM_CLASSES)
+    return (
+        f"{made} images a class and row" if made == real else f"{made} images a class and model, {real} of real images"
+    )
+
+
+def image_numbers(evidence: Evidence, parts: int = 1) -> tuple[str, str]:
+    """Number of images of the models, which may differ, and of the reference rows, each divided by ``parts``."""
+    made = sorted({variant.evaluate["num_images"] // parts for variant in evidence.variants})
+    return " or ".join(map(wording.count, made)), wording.count(evidence.references["num_images"] // parts)
 
 
 def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
@@ -227,6 +252,8 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against": model_findings.against_text(evidence, pairs, confidence),
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_pairs": len(pairs),
+        "memorisation": memorisation_text(evidence),
+        "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),
         "gate_text": gate_finding(evidence).text,
         "balance": class_findings.balance_finding(evidence),

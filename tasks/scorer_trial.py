@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.intervals import bootstrap
+from models.intervals import Interval, bootstrap
+from models.ranking import with_width
 from models.similarity import class_embeddings, cosines, own_class_cosines, roc_auc
 from tasks.accuracy import accuracies
 from tasks.captions import score_prompts
@@ -47,8 +48,7 @@ def trial_figures(
     areas: dict[str, dict[str, float]] = {}
     for name, images in _damaged_versions(test, scorer, seed):
         pairs = torch.stack([margins, _margin(encoder.encode_images(images), prompts, test.labels)], dim=1)
-        generator = torch_generator(seed, f"scorer-{name}-interval")
-        areas[name] = bootstrap(pairs, _auc, evaluate.confidence, evaluate.bootstrap, generator).to_json()
+        areas[name] = area_interval(pairs, evaluate, torch_generator(seed, f"scorer-{name}-interval")).to_json()
     return {
         "zero_shot_accuracy": named["accuracy"],
         "per_class": named["per_class"],
@@ -69,6 +69,22 @@ def _damaged_versions(test: Split, scorer: Scorer, seed: int) -> Iterator[tuple[
 def _margin(images: Tensor, prompts: Tensor, labels: Tensor) -> Tensor:
     own = own_class_cosines(images, prompts, labels)
     return own[:, 1] - own[:, 2]
+
+
+def area_interval(pairs: Tensor, evaluate: Evaluate, generator: torch.Generator) -> Interval:
+    """The AUC of clear images above their damaged copies.
+
+    The bootstrap resamples images, each with its copy. Where all resamples agree, as under a perfect ranking, the
+    score interval takes over (:func:`models.ranking.auc_score_interval`). It is made for two independent samples, and
+    knows nothing of the pairing of an image with its copy.
+
+    Args:
+        pairs: score of each image clear and damaged, shape (N, 2).
+        evaluate: number of resamples and confidence.
+        generator: source of the resampling.
+    """
+    found = bootstrap(pairs, _auc, evaluate.confidence, evaluate.bootstrap, generator)
+    return with_width(found, [(len(pairs), len(pairs))], evaluate.confidence)
 
 
 def _auc(pairs: Tensor) -> float:

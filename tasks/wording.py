@@ -7,6 +7,7 @@ from models.intervals import Interval
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
+MOST_DECIMALS = 6
 _ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
 
 
@@ -50,11 +51,20 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def number_interval(value: Interval) -> str:
-    """A number of three significant digits with its interval, all to as many decimals: ``2.27 (2.15 to 2.45)``."""
+    """A number of three significant digits with its interval, all to as many decimals: ``2.27 (2.15 to 2.45)``.
+
+    Decimals are added, up to six, until ends that differ read differently: ``0.9999 (0.9998 to 1.0000)``.
+    """
     size = math.floor(math.log10(abs(value.value))) if value.value else 0
-    decimals = min(6, max(0, 2 - size))
+    decimals = min(MOST_DECIMALS, max(0, 2 - size))
+    while value.low < value.high and decimals < MOST_DECIMALS and _reads_alike(value, decimals):
+        decimals += 1
     middle, low, high = (signed(f"{end:,.{decimals}f}") for end in (value.value, value.low, value.high))
     return f"{middle} ({low} to {high})"
+
+
+def _reads_alike(value: Interval, decimals: int) -> bool:
+    return f"{value.low:.{decimals}f}" == f"{value.high:.{decimals}f}"
 
 
 def tex(value: float) -> Markdown:

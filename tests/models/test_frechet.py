@@ -5,6 +5,7 @@ import math
 import pytest
 import scipy.linalg
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -15,8 +16,9 @@ from models.frechet import (
     jackknife,
     kernel_distance,
     moments,
-    normal_interval,
     polynomial_mmd,
+    student_interval,
+    student_quantile,
 )
 
 
@@ -120,7 +122,7 @@ def test_kernel_interval_is_that_of_independent_blocks() -> None:
     pairs = zip(left.tensor_split(3), right.tensor_split(3), strict=True)
     values = torch.tensor([polynomial_mmd(made[a], real[b]) for a, b in pairs], dtype=torch.float64)
     found = kernel_distance(made, real, 3, 0.95, generator(5))
-    reach = 1.959963984540054 * values.std().item() / math.sqrt(3)
+    reach = 4.302652729911275 * values.std().item() / math.sqrt(3)  # Student's t of 2 degrees of freedom
     assert (found.low, found.value, found.high) == pytest.approx(
         (values.mean().item() - reach, values.mean().item(), values.mean().item() + reach)
     )
@@ -133,8 +135,8 @@ def test_kernel_distance_takes_fewer_blocks_where_images_are_few() -> None:
 
 def test_jackknife_of_a_mean_is_the_classical_standard_error() -> None:
     rows = vectors(200)[:, :1]
-    found = jackknife(rows, lambda chosen: chosen.mean().item(), 200, 0.6826894921370859, generator())
-    error = rows.std().item() / math.sqrt(200)
+    found = jackknife(rows, lambda chosen: chosen.mean().item(), 200, 0.95, generator())
+    error = stats.t.ppf(0.975, df=199) * rows.std().item() / math.sqrt(200)
     assert found.value == pytest.approx(rows.mean().item())
     assert (found.high - found.value, found.value - found.low) == pytest.approx((error, error), rel=1e-6)
 
@@ -150,6 +152,31 @@ def test_jackknife_of_the_frechet_distance_matches_its_scatter_over_fresh_sets()
     assert found.high - found.value == pytest.approx(fresh.std().item(), rel=0.3)
 
 
-def test_normal_interval_reaches_1_96_standard_errors_at_95_percent() -> None:
-    found = normal_interval(2.0, 0.5, 0.95)
-    assert (found.low, found.high) == pytest.approx((2.0 - 0.979982, 2.0 + 0.979982), abs=1e-6)
+@pytest.mark.parametrize(("degrees", "published"), [(1, 12.706), (2, 4.303), (19, 2.093), (49, 2.010), (1000, 1.962)])
+def test_student_quantiles_are_the_published_ones(degrees: int, published: float) -> None:
+    assert student_quantile(degrees, 0.95) == pytest.approx(published, abs=5e-4)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 19, 49])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_student_quantiles_agree_with_scipy(degrees: int, confidence: float) -> None:
+    expected = stats.t.ppf(0.5 + confidence / 2, df=degrees)
+    assert student_quantile(degrees, confidence) == pytest.approx(expected, rel=1e-9)
+
+
+def test_student_interval_is_symmetric() -> None:
+    found = student_interval(2.0, 0.5, 19, 0.95)
+    assert (found.low, found.value, found.high) == pytest.approx((2.0 - 1.0465, 2.0, 2.0 + 1.0465), abs=1e-4)
+
+
+def test_twenty_blocks_and_fifty_groups_have_their_own_degrees_of_freedom() -> None:
+    """The reach over the standard error is t of 19 and of 49 degrees, where both sets are large enough."""
+    made, real = vectors(80, 2, seed=1), vectors(90, 2, seed=2)
+    source = generator(5)
+    cut = [torch.randperm(len(rows), generator=source).tensor_split(20) for rows in (made, real)]
+    values = [polynomial_mmd(made[a], real[b]) for a, b in zip(*cut, strict=True)]
+    found = kernel_distance(made, real, 20, 0.95, generator(5))
+    assert found.high - found.value == pytest.approx(2.0930 * stats.sem(values), rel=1e-4)
+    rows = vectors(50)[:, :1]
+    mean = jackknife(rows, lambda chosen: chosen.mean().item(), 50, 0.95, generator())
+    assert mean.high - mean.value == pytest.approx(2.0096 * stats.sem(rows.flatten().tolist()), rel=1e-4)

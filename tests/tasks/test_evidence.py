@@ -75,4 +75,4 @@ def test_epochs_and_held_out_images_are_counted(evidence: Evidence) -> None:
     course = evidence.variants[0]
     twice = replace(course, train={**course.train, "images": 110_000})
     assert evidence.epochs(twice) == 2.0
-    assert evidence.held_out(course) == 1000
+    assert evidence.held_out(course) == course.spec.training.validation_images

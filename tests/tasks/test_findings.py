@@ -138,7 +138,8 @@ def test_a_validation_loss_seen_once_has_not_fallen(evidence: Evidence) -> None:
 def test_validation_losses_are_of_as_many_images_as_there_are(evidence: Evidence) -> None:
     few = replace(evidence, prepare={**evidence.prepare, "counts": {"train": [60] * 10, "val": [40] * 10}})
     assert escape("on 400 images") in findings.validation_finding(few).text
-    assert escape("on 1,000 images") in findings.validation_finding(evidence).text
+    asked = evidence.variants[0].spec.training.validation_images
+    assert escape(f"on {count(asked)} images") in findings.validation_finding(evidence).text
 
 
 def test_median_interval_leaves_the_binomial_tails_outside() -> None:
@@ -219,7 +220,8 @@ def test_agreement_verdict_follows_the_areas_of_a_scorer_that_passed(
     table = pd.DataFrame(rows, columns=["variant", "right", "wrong", "value", "low", "high"])
     found = clip_findings.agreement_finding(with_scorer(evidence, source, passed), table)
     assert found.verdict == verdict
-    assert found.text.count("nothing to rank") == sum(area is None for area in areas)
+    assert found.text.count("too few to rank") == sum(area is None for area in areas)
+    assert found.text.count("3 recognised and 4 not") == sum(area is not None for area in areas)
 
 
 def test_shapes_are_not_judged_by_a_scorer_that_failed(evidence: Evidence) -> None:
@@ -229,6 +231,23 @@ def test_shapes_are_not_judged_by_a_scorer_that_failed(evidence: Evidence) -> No
     easy = with_blurry(failed, {"t-shirt": 0.1, "trouser": 0.1, "sneaker": 0.9})
     assert class_findings.shapes_finding(easy, "clip").verdict == "not answered"
     assert class_findings.shapes_finding(passed, "critic") == class_findings.shapes_finding(failed, "critic")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([5500] * 10, "5,500 images of every class, so no class is better represented"),
+        ([5500] * 9 + [500], "500 to 5,500 images a class, which differ in more than their number"),
+    ],
+)
+def test_balance_says_of_unequal_classes_that_they_are_unequal(
+    evidence: Evidence, counts: list[int], said: str
+) -> None:
+    held = {**evidence.prepare["counts"], "train": counts}
+    found = class_findings.balance_finding(replace(evidence, prepare={**evidence.prepare, "counts": held}))
+    assert found.verdict == "not answered"
+    assert escape(said) in found.text
+    assert ("no class is better represented" in found.text) == (min(counts) == max(counts))
 
 
 def test_extremes_name_the_classes_and_whether_they_are_resolved(evidence: Evidence) -> None:
@@ -262,6 +281,10 @@ def test_no_sentence_lets_a_title_become_markup(evidence: Evidence) -> None:
         (percent_interval(Interval(0.845, 0.821, 0.867)), "84.5\u00a0% (82.1 to 86.7)"),
         (number_interval(Interval(1.944, 1.85, 2.1)), "1.94 (1.85 to 2.10)"),
         (number_interval(Interval(-0.00012, -0.0003, 0.0001)), "\u22120.000120 (\u22120.000300 to 0.000100)"),
+        (number_interval(Interval(0.99992, 0.99982, 0.99999)), "0.9999 (0.9998 to 1.0000)"),
+        (number_interval(Interval(0.9999990, 0.9999967, 1.0)), "0.999999 (0.999997 to 1.000000)"),
+        (number_interval(Interval(1.0, 0.93, 1.0)), "1.00 (0.93 to 1.00)"),
+        (number_interval(Interval(1.0, 1.0, 1.0)), "1.00 (1.00 to 1.00)"),
         (number(0.107), "0.107"),
         (number(0.74), "0.740"),
         (number(314.0), "314"),

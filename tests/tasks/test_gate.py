@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from models.degrade import box_blur
 from tasks.config import ScorerGate
 from tasks.evidence import Evidence, read_evidence
-from tasks.gate import passes, with_gate
+from tasks.gate import box_blur_note, passes, with_gate
 from tasks.report_tables import scorer_table
 from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace
@@ -77,3 +79,28 @@ def test_damage_is_called_unseen_only_where_something_was_fitted(evidence: Evide
     evidence = with_gate(evidence, ASKED)
     evidence.scorer["source"] = source  # type: ignore[index]
     assert scorer_table(evidence).count("not seen in fitting") == marked
+
+
+@pytest.mark.parametrize(
+    ("source", "side", "said"),
+    [
+        ("fitted", 5, "deviation of 1.41 px, within the 0.8 to 2 px of the fitted Gaussian blur: its kernel is new"),
+        ("fitted", 9, "deviation of 2.58 px, outside the 0.8 to 2 px"),
+        ("pretrained", 5, ""),
+    ],
+)
+def test_a_box_as_wide_as_a_fitted_blur_is_not_called_wholly_new(source: str, side: int, said: str) -> None:
+    scorer = {"source": source, "held_out": {"box_blur": {"strength": side}}}
+    note = box_blur_note(scorer, (0.8, 2.0))
+    assert said in note
+    assert bool(note) == bool(said)
+
+
+def test_the_width_of_a_box_is_that_of_its_light() -> None:
+    """A point under a box spreads to offsets whose root mean square along an axis is what the note says."""
+    dot = torch.zeros(1, 1, 21, 21)
+    dot[0, 0, 10, 10] = 1.0
+    offsets = torch.arange(21) - 10.0
+    sigma = (box_blur(dot, 7)[0, 0].sum(dim=0) * offsets**2).sum().sqrt().item()
+    scorer = {"source": "fitted", "held_out": {"box_blur": {"strength": 7}}}
+    assert f"of {sigma:.2f} px" in box_blur_note(scorer, (0.8, 2.0))

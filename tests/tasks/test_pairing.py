@@ -221,24 +221,48 @@ def test_judges_agree_where_recognised_samples_score_higher_within_their_class()
     judge("b", right)
     score("b", noise)
     agreed, unrelated = agreement_table(("a", "b"), FINE, SEED).to_dict("records")
-    assert (agreed["right"], agreed["wrong"], agreed["value"], agreed["low"]) == (60, 60, 1.0, 1.0)
+    assert (agreed["right"], agreed["wrong"], agreed["value"], agreed["high"]) == (60, 60, 1.0, 1.0)
+    assert 0.9 < agreed["low"] < 1.0
     assert unrelated["low"] < 0.5 < unrelated["high"]
 
 
 def test_a_class_that_is_both_clearer_and_easier_is_no_agreement() -> None:
     labels = np.arange(200) % 10
-    right = (labels < 5) & (np.arange(200) >= 10) | (np.arange(200) >= 190)
+    right = (labels < 5) & (np.arange(200) >= 20) | (np.arange(200) >= 180)
     judge("a", right.tolist())
     score("a", np.where(labels < 5, 0.1, 0.9))
     (row,) = agreement_table(("a",), FINE, SEED).to_dict("records")
     assert row["value"] == 0.5  # every pair of one class is a tie
+    assert row["low"] < 0.5 < row["high"]
 
 
-def test_samples_that_are_all_recognised_leave_nothing_to_rank() -> None:
+def test_samples_that_are_all_recognised_are_too_few_to_rank() -> None:
     judge("a", [True] * 20)
     score("a", [0.1] * 20)
     (row,) = agreement_table(("a",), FINE, SEED).to_dict("records")
-    assert (row["right"], row["wrong"], row["value"]) == (20, 0, None)
+    assert (row["right"], row["wrong"], row["value"]) == (0, 0, None)
+
+
+def test_a_class_with_a_single_wrong_sample_does_not_count() -> None:
+    """Every class has ten samples: in the first two classes five are wrong, in the third one."""
+    labels, rank = np.arange(100) % 10, np.arange(100) // 10
+    right = ~(((labels < 2) & (rank < 5)) | ((labels == 2) & (rank == 0)))
+    judge("a", right.tolist())
+    blurry = np.where(right, 0.2, 0.8) + 0.01 * rank
+    score("a", np.where(labels == 2, 1.0 - blurry, blurry))  # the third class would speak against
+    (row,) = agreement_table(("a",), FINE, SEED).to_dict("records")
+    assert (row["right"], row["wrong"], row["value"]) == (10, 10, 1.0)
+    assert row["low"] < 1.0
+
+
+@pytest.mark.parametrize(("wrong", "ranked"), [((5, 5), True), ((5, 4), False), ((9, 1), False)])
+def test_fewer_than_ten_of_either_kind_are_not_ranked(wrong: tuple[int, int], ranked: bool) -> None:
+    labels, rank = np.arange(200) % 10, np.arange(200) // 10
+    right = ~(((labels == 0) & (rank < wrong[0])) | ((labels == 1) & (rank < wrong[1])))
+    judge("a", right.tolist())
+    score("a", np.random.default_rng(0).random(200))
+    (row,) = agreement_table(("a",), FINE, SEED).to_dict("records")
+    assert (row["value"] is not None and not np.isnan(row["value"])) == ranked
 
 
 def test_scores_of_other_samples_are_refused() -> None:

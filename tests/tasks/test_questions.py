@@ -78,28 +78,19 @@ def test_a_copy_of_a_variant_answers_nothing(evidence: Evidence) -> None:
     assert keys(with_variant(evidence, lambda spec: spec)) == keys(evidence)
 
 
-@pytest.mark.parametrize(
-    ("name", "answered"),
-    [
-        ("no_skips", "skips"),
-        ("plain_cnn", "cnn"),
-        ("no_time", "time"),
-        ("clip_guided", "clip_loss"),
-        ("styled", "styles"),
-    ],
-)
-def test_named_variants_answer_for_what_they_lack_or_add(evidence: Evidence, name: str, answered: str) -> None:
-    assert keys(evidence) - keys(with_variant(evidence, lambda spec: spec, name)) == {answered}
+@pytest.mark.parametrize("name", ["no_skips", "plain_cnn", "no_time", "clip_guided", "styled"])
+def test_a_name_answers_nothing(evidence: Evidence, name: str) -> None:
+    assert keys(with_variant(evidence, lambda spec: spec, name)) == keys(evidence)
 
 
 @pytest.mark.parametrize("stage", ["augmentation", "variation", "restoration", "resources", "selection"])
-def test_metrics_files_answer_for_their_stage(evidence: Evidence, stage: str) -> None:
+def test_a_file_that_no_finding_reads_answers_nothing(evidence: Evidence, stage: str) -> None:
     before = keys(evidence)
     write_json(metrics_file(stage), {})
-    assert before - keys(evidence) == {stage}
+    assert keys(evidence) == before
 
 
-def test_unequal_classes_answer_whether_more_images_are_easier(evidence: Evidence) -> None:
+def test_unequal_classes_do_not_answer_whether_more_images_are_easier(evidence: Evidence) -> None:
     counts = {**evidence.prepare["counts"], "train": [5500] * 9 + [500]}
     unequal = replace(evidence, prepare={**evidence.prepare, "counts": counts})
-    assert keys(evidence) - keys(unequal) == {"balance"}
+    assert "balance" in keys(unequal)

@@ -2,6 +2,8 @@
 
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.embeddings import position_frequencies
 from tasks import report_tables
 from tasks.config import Params
 from tasks.documents import Documents
@@ -114,9 +117,24 @@ def page(workspace: tuple[Path, Params]) -> Page:
     return Page((workspace[0] / REPORTS / "report.html").read_text())
 
 
+@contextmanager
+def changed(path: Path, **values: Any) -> Iterator[None]:
+    """A metrics file with other values, for as long as a test looks at it."""
+    before = read_json(path)
+    write_json(path, {**before, **values})
+    try:
+        yield
+    finally:
+        write_json(path, before)
+
+
 def source_of(params: Params) -> str:
     settings = Settings(params.report, params.scorer, params.evaluate, params.seed)
     return report_markdown(read_measurements(params.variants, settings), settings)
+
+
+def unescaped(source: str) -> str:
+    return source.replace("\\", "")
 
 
 def typst_of(params: Params, mark: str = "") -> str:
@@ -151,9 +169,62 @@ def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     missing = left_open(read_evidence(workspace[1].variants))
     assert [question.asks for question in missing if question.asks not in listed] == []
     assert [question.asks for question in QUESTIONS if question not in missing and question.asks in listed] == []
-    write_json(metrics_file("augmentation"), {})
-    assert "Do samples help to train a classifier?" not in source_of(workspace[1])
-    metrics_file("augmentation").unlink()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "never in training."),
+        (1, "never in training, but 1 of them also occurs, pixel for pixel, in the training split."),
+        (1234, "never in training, but 1,234 of them also occur, pixel for pixel, in the training split."),
+    ],
+)
+def test_test_images_that_occur_in_training_are_counted(
+    number: int, said: str, workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    with changed(metrics_file("prepare"), duplicates={"train_test": number}):
+        assert said in unescaped(source_of(workspace[1]))
+
+
+def test_captions_count_the_images_of_models_and_of_real_ones(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test split may hold fewer images of a class than each model was asked for."""
+    monkeypatch.chdir(workspace[0])
+    alike = unescaped(source_of(workspace[1]))
+    assert alike.count("120 images a row") == 3
+    assert alike.count("12 images a class and row") == 3
+    assert alike.count("12 images a class, with") == 2
+    with changed(metrics_file("references"), num_images=50):
+        apart = unescaped(source_of(workspace[1]))
+    assert apart.count("120 images a model and 50 a row of real images") == 3
+    assert apart.count("12 images a class and model, 5 of real images") == 3
+    assert apart.count("12 images a class, with") == 2
+    assert "a class and row" not in apart
+    with changed(metrics_file("evaluate", "course"), num_images=60):
+        assert "60 or 120 images a model and 120 a row of real images" in source_of(workspace[1])
+
+
+def test_width_of_box_blur_is_said_where_a_blur_was_fitted(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    assert escape("deviation of 1.41 px, within the 0.8 to 2 px") in source_of(workspace[1])
+    with changed(metrics_file("scorer"), source="pretrained"):
+        assert "deviation of" not in source_of(workspace[1])
+
+
+def test_the_embedding_is_written_as_the_network_computes_it(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    source = source_of(workspace[1])
+    exponent = re.search(r"\\omega_k = 10000\^\{(.+?)\}", source)
+    assert exponent
+    written = [10_000.0 ** eval(exponent[1], {"k": k, "K": 8}) for k in range(8)]
+    assert written == pytest.approx(position_frequencies(16).tolist(), rel=1e-5)
+    assert r"\sin(\omega_k t / T)" in source
 
 
 def test_the_sources_variant_claims_no_more_than_is_checked(
