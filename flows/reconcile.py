@@ -1,4 +1,4 @@
-"""Completes MLflow from the files of the workspace: ``python -m flows.reconcile [--debug]``.
+"""Completes MLflow from the files of the workspace: ``python -m flows.reconcile [--profile NAME] [--debug]``.
 
 Stages that DVC restored from its cache ran no code and left no record, and a tracking outage loses some; this writes
 what is missing and nothing twice. It takes the results that ``dvc.lock`` proves to be those of today's parameters and
@@ -7,11 +7,13 @@ marked as killed.
 """
 
 import logging
+import os
 import sys
 from typing import Any, NoReturn
 
 from flows.environment import log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded
+from flows.workspace import built_workspace
 from tasks.config import load_params
 
 logger = logging.getLogger("flows.reconcile")
@@ -62,7 +64,10 @@ def main() -> NoReturn:
 def _program() -> None:
     parser = CommandLine(prog="python -m flows.reconcile", description="Complete MLflow from the workspace's files.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.parse_args()
+    parser.add_argument("--profile", help="name of a file in profiles/, whose build is meant")
+    options = parser.parse_args()
+    if options.profile:
+        os.chdir(built_workspace(options.profile))
     logger.info("MLflow: records of %d stages are complete", reconcile())
 
 

@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from tasks.config import PARAMS, overlay, parse_params, profile_file
+from tasks.errors import MissingResourceError
 from tasks.files import write_atomically, write_json, write_text
 from tasks.paths import WORKSPACE_MARK, project_root
 from tasks.strict_yaml import AMBIGUOUS, read_mapping
@@ -54,6 +55,22 @@ def prepare_workspace(profile: str | None) -> Path:
     (workspace / ".dvc" / "tmp").mkdir(exist_ok=True)
     mark = {"project": str(root), "profile": profile, "files": [str(path) for path in files]}
     write_json(workspace / WORKSPACE_MARK, mark)
+    return workspace
+
+
+def built_workspace(profile: str) -> Path:
+    """The folder in which a profile was built, as it is.
+
+    Raises:
+        ConfigError: there is no such profile.
+        MissingResourceError: it has not been built.
+    """
+    root = project_root()
+    profile_file(profile, root)
+    workspace = root / BUILDS / profile
+    if not (workspace / WORKSPACE_MARK).is_file():
+        build = f"run python -m flows.pipeline --profile {profile}"
+        raise MissingResourceError(str(BUILDS / profile), "is missing", "the build of this profile", build)
     return workspace
 
 

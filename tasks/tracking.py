@@ -33,6 +33,7 @@ from tasks.tracking_place import (
     is_gone,
     probe,
     process_name,
+    reconcile_command,
     sqlite_file,
     tracking_address,
 )
@@ -73,7 +74,8 @@ def publish(
             return Writer(*open_store()).write(with_results, status, tags, settled=begun is None)
     except Exception as error:  # whatever becomes of the mirror, the stage's own result stands
         text = " ".join(str(error).split())[:200]
-        logger.warning("warning: MLflow was not told of %s (%s); python -m flows.reconcile does it later", stage, text)
+        later = reconcile_command()
+        logger.warning("warning: MLflow was not told of %s (%s); %s does it later", stage, text, later)
         return None
 
 

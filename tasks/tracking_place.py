@@ -30,8 +30,18 @@ def local_store() -> str:
 
 def experiment_name() -> str:
     """One experiment for the project, and one for each profile."""
-    profile = json.loads(WORKSPACE_MARK.read_bytes()).get("profile") if WORKSPACE_MARK.is_file() else None
+    profile = _profile()
     return f"{EXPERIMENT}-{profile}" if profile else EXPERIMENT
+
+
+def reconcile_command() -> str:
+    """What a user runs in the project's folder to complete the records of the build in the current one."""
+    profile = _profile()
+    return f"python -m flows.reconcile{f' --profile {profile}' if profile else ''}"
+
+
+def _profile() -> str | None:
+    return json.loads(WORKSPACE_MARK.read_bytes()).get("profile") if WORKSPACE_MARK.is_file() else None
 
 
 def sqlite_file(address: str) -> Path | None:

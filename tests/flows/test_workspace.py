@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.workspace import prepare_workspace, profile_params, project_files
+from flows.workspace import built_workspace, prepare_workspace, profile_params, project_files
 from tasks.config import load_params
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, MissingResourceError
 from tasks.paths import project_root
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +130,12 @@ def test_the_projects_own_profiles_survive_being_written_and_read_again(project:
 def test_texts_that_look_like_something_else_stay_texts(project: Path, text: str) -> None:
     (project / "profiles" / "demo.yaml").write_text(f"scorer: {{model: {json.dumps(text)}}}\n")
     assert load_params(prepare_workspace("demo") / "params.yaml").scorer.model == text
+
+
+def test_a_build_is_found_by_its_profile_and_only_once_it_is_there(project: Path) -> None:
+    with pytest.raises(MissingResourceError, match=r"do run python -m flows\.pipeline --profile demo"):
+        built_workspace("demo")
+    workspace = prepare_workspace("demo")
+    assert built_workspace("demo") == workspace
+    with pytest.raises(ConfigError, match=r"one of demo"):
+        built_workspace("nosuch")
