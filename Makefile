@@ -14,18 +14,18 @@ report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model 
 	@python -m tasks.config
 	@python -m flows.pipeline
 
-demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about two minutes)
+demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about three minutes)
 	@python -m tasks.config demo
 	@python -m flows.pipeline --profile demo
 
-gpu: .venv/.runtime ## Build the full-size report on one CUDA GPU
+gpu: .venv/.runtime ## Build the full-size report on one CUDA GPU, in builds/gpu
 	@python -m tasks.config gpu
 	@python -m flows.pipeline --profile gpu
 
-test: .venv/.dev ## Run every test
+test: .venv/.dev ## Run every test (about ten minutes)
 	@python -m pytest
 
-test-fast: .venv/.dev ## Run the tests that take seconds
+test-fast: .venv/.dev ## Run the quick tests (about three minutes)
 	@python -m pytest -m "not slow"
 
 lint: .venv/.dev ## Check style and types
@@ -47,9 +47,10 @@ clean: ## Remove everything that was generated; the environment, the caches and 
 	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    && "$$python" -m venv .venv && touch $@ && exit 0; \
-	done; echo 'error: python3: none is 3.11 or newer; expected Python 3.11 or newer; do install it' >&2; exit 4
+	done; echo 'error: .venv: cannot be made; expected Python 3.11 or newer with its venv module; do install both' >&2; exit 4
 
 .venv/.runtime: requirements/runtime.lock | .venv/.python
+	@echo 'Installing the environment into .venv, once (about 7 GB)'
 	@mkdir -p -m 700 .work
 	@python -m pip install --quiet --require-hashes -r $<
 	@touch $@

@@ -24,6 +24,12 @@ def ranking_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdow
     return escape(f"{listed(parts)}. Real test images reach {real}.")
 
 
+def trained_text(evidence: Evidence) -> Markdown:
+    """How often each training saw its images, without which a comparison means little."""
+    parts = [f"{evidence.epochs(variant):.2g} times by {variant.spec.title}" for variant in evidence.variants]
+    return escape(f"On average, each training image was seen {listed(parts)}.")
+
+
 def against_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown | None:
     """What the comparisons with the baseline say, a sentence a variant; None where there is nothing to compare."""
     baseline, others = evidence.baseline(), compared(evidence)

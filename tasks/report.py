@@ -252,6 +252,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against": model_findings.against_text(evidence, pairs, confidence),
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_pairs": len(pairs),
+        "trained": model_findings.trained_text(evidence),
         "memorisation": memorisation_text(evidence),
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),
