@@ -14,7 +14,7 @@ from tasks.evidence import Evidence, interval
 from tasks.noise_left import audit_of
 from tasks.settling import steps_finding
 from tasks.verdicts import Finding, Verdict, joint_verdict, points, unsigned
-from tasks.wording import count, escape, number, percent, percent_interval
+from tasks.wording import count, escape, listed, number, percent, percent_interval
 
 CLAIMED_LOSS = (0.105, 0.110)
 """Where the source's training loss ends; up to its upper end a loss counts as low."""
@@ -127,7 +127,9 @@ def training_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: 
         gains.append(difference(after, before))
         number_shown = int((rows["position"] == steps[0]).sum())
         parts.append(f"{variant.spec.title}: {percent(before.value)} to {percent_interval(after)}, n = {number_shown}")
-    text = f"Clear is read as recognised by the critic, before and after training. {'; '.join(parts)}."
+    risen = [v.spec.title for v, gain in zip(evidence.variants, gains, strict=True) if gain.low > 0]
+    rise = f"The rise is resolved for {listed(risen)}." if risen else "No rise is resolved."
+    text = f"Clear is read as recognised by the critic, before and after training. {'; '.join(parts)}. {rise}"
     return Finding("Samples go from noise to clear garments over the training.", joint_verdict(gains), escape(text))
 
 

@@ -164,7 +164,9 @@ def test_training_verdict_needs_a_resolved_gain(evidence: Evidence, after: int, 
         for step, hits in ((0, 1), (500, after))
         for image in range(20)
     ]
-    assert findings.training_finding(evidence, pd.DataFrame(rows), 0.95).verdict == verdict
+    found = findings.training_finding(evidence, pd.DataFrame(rows), 0.95)
+    assert found.verdict == verdict
+    assert (escape("No rise is resolved.") in found.text) == (verdict != "confirmed")
 
 
 @pytest.mark.parametrize(
