@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.intervals import Interval
-
-HALVINGS = 60
-"""Bisections of a short interval that reach the precision of a float."""
+from models.intervals import Interval, last_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +152,8 @@ def student_quantile(degrees: int, confidence: float) -> float:
         degrees: degrees of freedom, at least 1.
         confidence: between 0 and 1.
     """
-    low, high = 0.0, math.pi / 2
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_inside(middle, degrees) < confidence else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
+    angle = last_true(lambda angle: _student_inside(angle, degrees) < confidence, 0.0, math.pi / 2)
+    return math.sqrt(degrees) * math.tan(angle)
 
 
 def _student_inside(angle: float, degrees: int) -> float:

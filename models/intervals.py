@@ -8,6 +8,9 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
+HALVINGS = 60
+"""Bisections of an interval of about length 1 that reach the precision of a float."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -20,6 +23,20 @@ class Interval:
     def to_json(self) -> dict[str, float]:
         """The three numbers by name, for a metrics file."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def last_true(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """The largest number between two ends for which something holds, by bisection; ``low`` where it never does.
+
+    Args:
+        holds: true up to some number and false beyond it.
+        low: lower end.
+        high: upper end.
+    """
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def wilson(hits: int, total: int, confidence: float) -> Interval:

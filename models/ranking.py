@@ -7,15 +7,13 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from models.intervals import Interval, percentile_interval
+from models.intervals import Interval, last_true, percentile_interval
 from models.similarity import roc_auc
 
 Groups = Sequence[tuple[Tensor, Tensor]]
 """For each group, such as a class, the scores that should be high, (P,), and those that should be low, (N,)."""
 Sizes = Sequence[tuple[int, int]]
 """For each group the number of scores of either kind."""
-HALVINGS = 60
-"""Bisections of an interval of length 1 that reach the precision of a float."""
 
 
 def auc_within(groups: Groups) -> float:
@@ -86,14 +84,7 @@ def auc_score_interval(area: float, sizes: Sizes, confidence: float) -> Interval
 
 def _lower_end(area: float, sizes: Sizes, z: float) -> float:
     """The theta below the area at which the area is z standard errors away; 0 for an area of 0."""
-    below, above = 0.0, area
-    for _ in range(HALVINGS):
-        middle = (below + above) / 2
-        if area - middle > z * math.sqrt(_variance(middle, sizes)):
-            below = middle
-        else:
-            above = middle
-    return below
+    return last_true(lambda theta: area - theta > z * math.sqrt(_variance(theta, sizes)), 0.0, area)
 
 
 def _variance(theta: float, sizes: Sizes) -> float:
