@@ -102,9 +102,7 @@ class Critic:
     def __post_init__(self) -> None:
         require(all(8 <= c <= 1024 and c % 8 == 0 for c in self.channels), "channels", "three multiples of 8 to 1024")
         require(8 <= self.features <= 2048, "features", "a number from 8 to 2048")
-        require(1 <= self.steps <= 1_000_000, "steps", "a number from 1 to 1000000")
-        require(8 <= self.batch <= 65536, "batch", "a number from 8 to 65536")
-        require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")
+        _require_fit(self.steps, self.batch, self.lr)
         require(0.0 <= self.weight_decay <= 1.0, "weight_decay", "a number from 0 to 1")
         require(0.0 <= self.dropout < 1.0, "dropout", "a number from 0 up to, not including, 1")
 
@@ -123,9 +121,7 @@ class ScorerFit:
     embedding: int
 
     def __post_init__(self) -> None:
-        require(1 <= self.steps <= 1_000_000, "steps", "a number from 1 to 1000000")
-        require(8 <= self.batch <= 65536, "batch", "a number from 8 to 65536")
-        require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")
+        _require_fit(self.steps, self.batch, self.lr)
         require(32 <= self.width <= 1024 and self.width % 32 == 0, "width", "a multiple of 32 from 32 to 1024")
         require(1 <= self.layers <= 24, "layers", "a number from 1 to 24")
         require(self.patch in (2, 4, 7, 14), "patch", "2, 4, 7 or 14")
@@ -359,6 +355,13 @@ def overlay(base: dict[str, Any], changes: dict[str, Any], name: str, prefix: st
         same_kind = both and value.get("kind", base[key].get("kind")) == base[key].get("kind")
         merged[key] = overlay(base[key], value, name, f"{prefix}{key}.") if same_kind else value
     return merged
+
+
+def _require_fit(steps: int, batch: int, lr: float) -> None:
+    """What the trainings of both judges ask of their length, batch and learning rate."""
+    require(1 <= steps <= 1_000_000, "steps", "a number from 1 to 1000000")
+    require(8 <= batch <= 65536, "batch", "a number from 8 to 65536")
+    require(0.0 < lr <= 1.0, "lr", "a number above 0, at most 1")
 
 
 def _is_short_text(text: str, longest: int = 60) -> bool:
