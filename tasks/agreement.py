@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from models.ranking import Groups, auc_within_interval
-from tasks.config import Evaluate
 from tasks.errors import IntegrityError
 from tasks.files import read_table
 from tasks.pairing import ASKED, read_judgements, right_answers
+from tasks.params import Evaluate
 from tasks.paths import artifact
 from tasks.reproducibility import torch_generator
 

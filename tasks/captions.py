@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from tasks.config import Scorer
 from tasks.labels import NUM_CLASSES
+from tasks.params import Scorer
 
 CAPTIONS_PER_CLASS = 4
 NEAR_MISS = 0.2

@@ -40,7 +40,7 @@ def first_problem(error: ValidationError, content: dict[str, Any], name: str) ->
     keys = _path_in(content, problem["loc"], absent)
     if problem["type"] == "unexpected_keyword_argument":
         return unknown_key(dotted(keys), _known_keys(details, content, keys), name)
-    suffix, expected = _expectation(problem)
+    suffix, expected = _expectation(problem, details)
     if suffix:
         keys = (*keys, *suffix.split("."))
     value = _value_at(content, keys)
@@ -63,13 +63,14 @@ def dotted(keys: tuple[str | int, ...]) -> str:
     return text.lstrip(".") or "the file"
 
 
-def _expectation(problem: ErrorDetails) -> tuple[str, str]:
+def _expectation(problem: ErrorDetails, details: list[ErrorDetails]) -> tuple[str, str]:
     """The key below the failing mapping, if the failure names one, and what was expected there."""
     if problem["type"] == "value_error":
         key, _, expected = str(problem["ctx"]["error"]).partition("|")
         return key, expected
     if problem["type"] == "missing" and isinstance(problem["loc"][-1], int):
-        return "", "more entries"
+        indices = [item["loc"][-1] for item in details if item["loc"][:-1] == problem["loc"][:-1]]
+        return "", f"{1 + max(index for index in indices if isinstance(index, int))} entries"
     context = problem.get("ctx", {})
     if problem["type"] in ("literal_error", "union_tag_invalid"):
         allowed = context.get("expected") or context.get("expected_tags")

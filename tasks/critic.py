@@ -14,11 +14,11 @@ from torch import Tensor
 from models.classifier import Classifier
 from models.layers import reseed_dropout
 from tasks.accuracy import accuracies, confusion
-from tasks.config import Compute, Critic, Evaluate
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError
 from tasks.files import sha256_file, write_json
 from tasks.judge import Judge, as_input, new_classifier, save_critic
+from tasks.params import Compute, Critic, Evaluate
 from tasks.paths import metrics_file, split_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, derived_seed, environment_record, prepare_compute, torch_generator

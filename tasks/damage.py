@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.degrade import add_noise, box_blur, gaussian_blur, motion_blur, pixelate, salt_and_pepper
 from models.pixels import from_unit, to_unit
-from tasks.config import HeldOut, Scorer
+from tasks.params import HeldOutDamage, Scorer
 
 CLEAR, BLURRY, NOISY = 0, 1, 2
 BLOCK = 500
@@ -47,7 +47,9 @@ def _damage_block(images: Tensor, kind: int, scorer: Scorer, generator: torch.Ge
     return from_unit(gaussian_blur(x, sigma) if kind == BLURRY else add_noise(x, sigma, generator))[:, 0]
 
 
-def held_out_damage(images: Tensor, strengths: HeldOut, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+def held_out_damage(
+    images: Tensor, strengths: HeldOutDamage, generator: torch.Generator
+) -> Iterator[tuple[str, Tensor]]:
     """All images under each kind of damage that no fitting uses, by its name in ``params.yaml``.
 
     Args:

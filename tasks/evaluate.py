@@ -13,13 +13,13 @@ from models.frechet import Moments, frechet_distance, jackknife, kernel_distance
 from models.intervals import Interval
 from models.manifold import compare_manifolds
 from tasks.accuracy import accuracies
-from tasks.config import Compute, Evaluate
 from tasks.dataset import Split, class_balanced, load_split
 from tasks.errors import ConfigError, IntegrityError
 from tasks.files import read_arrays, write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.labels import NUM_CLASSES
 from tasks.memorisation import memorisation_block
+from tasks.params import Compute, Evaluate
 from tasks.paths import artifact, metrics_file
 from tasks.reproducibility import torch_generator
 

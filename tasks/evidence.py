@@ -6,8 +6,8 @@ from typing import Any
 
 from models.intervals import Interval
 from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec
-from tasks.config import Variant
 from tasks.files import read_json
+from tasks.params import Variant
 from tasks.paths import metrics_file
 
 Json = Mapping[str, Any]

@@ -10,12 +10,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.archives import ARCHIVES, IMAGES, LABELS, MANIFEST, Archive, difference
-from tasks.config import Data
 from tasks.download import Downloader, back_off, https_client
 from tasks.errors import IntegrityError
 from tasks.files import sha256_file, write_atomically, write_bytes, write_json
 from tasks.garments import draw_garments
 from tasks.idx import encode_idx
+from tasks.params import Data
 from tasks.paths import RAW, metrics_file, project_root
 from tasks.reproducibility import numpy_generator
 

@@ -3,8 +3,8 @@
 import math
 from dataclasses import asdict, replace
 
-from tasks.config import ScorerGate
 from tasks.evidence import Evidence, Json
+from tasks.params import ScorerGate
 
 FITTED_ON = ("auc_clear_blurry", "auc_clear_noisy")
 HELD_OUT_BLURS = ("box_blur", "motion_blur")

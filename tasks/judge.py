@@ -9,10 +9,10 @@ from torch import Tensor
 
 from models.classifier import Classifier
 from models.pixels import to_signed
-from tasks.config import Compute, Critic
 from tasks.errors import IntegrityError
 from tasks.files import read_json, sha256_bytes, sha256_file, write_bytes, write_json
 from tasks.labels import NUM_CLASSES
+from tasks.params import Compute, Critic
 from tasks.paths import artifact
 from tasks.reproducibility import prepare_compute, torch_generator
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from models.intervals import Interval, share_of
 from models.paired import compare_paired, holm
 from tasks.comparisons import difference, excludes_zero
-from tasks.config import Evaluate
 from tasks.errors import IntegrityError
 from tasks.files import read_table
+from tasks.params import Evaluate
 from tasks.paths import artifact, table_file
 from tasks.reproducibility import torch_generator
 

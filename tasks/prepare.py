@@ -8,11 +8,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.archives import ARCHIVES, IMAGES, LABELS, MANIFEST, Archive, difference
-from tasks.config import Prepare
 from tasks.errors import ConfigError, IntegrityError
 from tasks.files import Arrays, read_json, sha256_file, write_arrays, write_json
 from tasks.idx import read_images, read_labels
 from tasks.labels import CLASS_NAMES, NUM_CLASSES
+from tasks.params import Prepare
 from tasks.paths import RAW, metrics_file, split_file
 from tasks.reproducibility import numpy_generator
 

@@ -4,8 +4,8 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import Compute, Variant
 from tasks.files import Arrays, write_arrays
+from tasks.params import Compute, Variant
 from tasks.paths import artifact
 from tasks.progress import track
 from tasks.reproducibility import autocast, prepare_compute

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.config import Variant
 from tasks.evidence import Evidence
+from tasks.params import Variant
 
 Need = Callable[[Evidence], bool]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tasks.config import Compute
 from tasks.files import read_arrays
 from tasks.judge import Judge, load_critic
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Compute
 from tasks.paths import artifact
 
 Array = np.ndarray[Any, Any]

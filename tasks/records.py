@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.config import Params, load_params
+from tasks.config import load_params
 from tasks.files import read_arrays, read_json, read_table, sha256_json, write_json
 from tasks.lineage import ORIGIN, TRAINING_MARKS, dvc_tags, git_diff, git_tags, software_tags, training_marks
+from tasks.params import Params
 from tasks.paths import WORK, artifact, metrics_file, table_file
 from tasks.run_params import run_identity, run_params
 

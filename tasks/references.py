@@ -10,12 +10,12 @@ from torch import Tensor
 
 from models.degrade import add_noise, gaussian_blur
 from models.pixels import from_unit, to_unit
-from tasks.config import Compute, Evaluate, Sample, Scorer
 from tasks.dataset import Split, class_balanced, load_split
 from tasks.evaluate import critic_block, real_features
 from tasks.files import write_json
 from tasks.judge import load_critic
 from tasks.memorisation import memorisation_block
+from tasks.params import Compute, Evaluate, Sample, Scorer
 from tasks.paths import metrics_file
 from tasks.reproducibility import torch_generator
 from tasks.score import clip_block

@@ -14,7 +14,6 @@ from models.intervals import wilson
 from models.spec import DdpmSpec, EdmSpec
 from tasks import class_findings, findings, model_findings, report_tables, wording
 from tasks.clip_findings import gate_finding
-from tasks.config import Evaluate, Report, Scorer, Variant
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
 from tasks.files import read_table, require_file
@@ -24,6 +23,7 @@ from tasks.memorisation_findings import memorisation_table, memorisation_text
 from tasks.noise_left import audit_of
 from tasks.numbering import Numbering
 from tasks.pairing import Pairs, read_pairs
+from tasks.params import Evaluate, Report, Scorer, Variant
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open
 from tasks.settling import reverse_rows, settling_text
@@ -38,8 +38,8 @@ class Settings:
     """What the report says of itself and of how things were measured.
 
     Attributes:
-        report: title and author.
-        scorer: CLIP, its prompts and its gate.
+        report: title, author, and the gate that CLIP must pass.
+        scorer: CLIP and its prompts.
         evaluate: how the judges' figures and their intervals were computed.
         seed: the user's seed.
     """
@@ -73,9 +73,9 @@ def run_report(
     """Write ``report.html``, ``report.pdf`` and ``report.docx``.
 
     Args:
-        report: title and author.
+        report: title, author, and the gate that CLIP must pass.
         variants: the build's variants by name.
-        scorer: CLIP's prompts and its gate.
+        scorer: CLIP's prompts.
         evaluate: how the judges' figures were computed.
         seed: the user's seed.
 
@@ -103,7 +103,7 @@ def read_measurements(variants: Mapping[str, Variant], settings: Settings) -> Me
         MissingResourceError: a stage has not run.
         IntegrityError: one of its files is damaged.
     """
-    evidence = with_gate(read_evidence(variants), settings.scorer.gate)
+    evidence = with_gate(read_evidence(variants), settings.report.gate)
     recognition, agreement = (read_table(table_file(name)) for name in ("recognition", "agreement"))
     claims = findings.findings(evidence, recognition, agreement, settings.evaluate.confidence)
     return Measured(evidence, recognition, read_pairs(), claims)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tasks.config import Compute
 from tasks.errors import MissingResourceError
+from tasks.params import Compute
 
 
 def derived_seed(seed: int, purpose: str, *indices: int) -> int:

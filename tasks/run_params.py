@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-from tasks.config import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Variant
 from tasks.files import sha256_json
+from tasks.params import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Variant
 
 ABSENT = "-"
 TRAINED_BY = ("data", "prepare", "compute")
@@ -35,8 +35,6 @@ _TYPES: dict[str, type] = {
 }
 _PLACES = ("data.folders", "data.mirrors", "data.timeout_s", "data.attempts")
 """Keys that say where data comes from, not what it is."""
-_THRESHOLDS = ("scorer.gate.zero_shot_accuracy", "scorer.gate.auc")
-"""Keys by which the report judges what was measured; no run's result depends on them."""
 
 
 def run_params(params: Params, stage: str, variant: str | None) -> dict[str, str]:
@@ -79,7 +77,7 @@ def _known_keys() -> list[str]:
     keys = {"seed", "variant", *_keys_of(Variant, "")}
     for group, kind in _TYPES.items():
         keys |= _keys_of(kind, group)
-    return sorted(keys.difference(_PLACES, _THRESHOLDS))
+    return sorted(keys.difference(_PLACES))
 
 
 def _keys_of(kind: Any, prefix: str) -> set[str]:

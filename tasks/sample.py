@@ -14,9 +14,9 @@ from models.diffusion import Diffusion, SampleStep
 from models.noise import ImageNoise
 from models.samplers import evaluations
 from models.spec import SamplerSpec
-from tasks.config import Compute, Sample, Variant
 from tasks.files import write_arrays, write_json
 from tasks.labels import NUM_CLASSES
+from tasks.params import Compute, Sample, Variant
 from tasks.paths import artifact, metrics_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, derived_seed, environment_record, prepare_compute

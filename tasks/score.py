@@ -13,9 +13,9 @@ from models.intervals import Interval, bootstrap_mean, share_of
 from models.similarity import class_embeddings, cosines, own_class_cosines, prompt_probabilities
 from tasks.captions import score_prompts
 from tasks.clip_encoder import ImageTextEncoder, encode_prompts
-from tasks.config import Compute, Evaluate, Scorer
 from tasks.files import read_arrays, write_json, write_table
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Compute, Evaluate, Scorer
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.reproducibility import torch_generator
 from tasks.scorer_artifact import load_scorer

@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clip_encoder import save_folder
-from tasks.config import Compute, Evaluate, Scorer
 from tasks.dataset import class_balanced, load_split
 from tasks.files import folder_written_atomically, write_json
+from tasks.params import Compute, Evaluate, Scorer
 from tasks.paths import metrics_file
 from tasks.reproducibility import prepare_compute, torch_generator
 from tasks.scorer_artifact import FOLDER, load_source, record_scorer
@@ -27,7 +27,7 @@ def run_scorer(scorer: Scorer, evaluate: Evaluate, compute: Compute, seed: int) 
 
     Args:
         scorer: source, prompts, damage and training.
-        evaluate: number of resamples and confidence.
+        evaluate: number of resamples, confidence and held-out damage.
         compute: device, threads and precision.
         seed: the user's seed.
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from tasks.clip_encoder import ImageTextEncoder, load_folder, load_pretrained
-from tasks.config import Compute, Scorer
 from tasks.errors import ConfigError
 from tasks.files import read_json, write_json
+from tasks.params import Compute, Scorer
 from tasks.paths import ARTIFACTS, artifact
 from tasks.reproducibility import prepare_compute
 

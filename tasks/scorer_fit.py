@@ -12,11 +12,11 @@ from models.muon import Muon
 from models.similarity import contrastive_loss
 from tasks.captions import caption_bank, caption_weights
 from tasks.clip_encoder import Preprocessing, build_model, tokenize
-from tasks.config import Compute, Scorer
 from tasks.damage import damaged, draw_damage
 from tasks.dataset import Split
 from tasks.errors import ConfigError, DivergedError
 from tasks.labels import IMAGE_SIZE
+from tasks.params import Compute, Scorer
 from tasks.progress import track
 from tasks.reproducibility import autocast, derived_seed, torch_generator
 

@@ -13,9 +13,9 @@ from models.similarity import class_embeddings, cosines, own_class_cosines, roc_
 from tasks.accuracy import accuracies
 from tasks.captions import score_prompts
 from tasks.clip_encoder import ImageTextEncoder, encode_prompts
-from tasks.config import Evaluate, Scorer
 from tasks.damage import BLURRY, NOISY, damaged, held_out_damage
 from tasks.dataset import Split
+from tasks.params import Evaluate, HeldOutDamage, Scorer
 from tasks.reproducibility import torch_generator
 
 FITTED_ON = {"blurry": BLURRY, "noisy": NOISY}
@@ -33,8 +33,8 @@ def trial_figures(
     Args:
         encoder: the scorer.
         test: real test images, every class among them.
-        scorer: prompts and strengths of the damage.
-        evaluate: number of resamples and confidence.
+        scorer: prompts, and strengths of the damage of the fitting.
+        evaluate: number of resamples, confidence, and strengths of the held-out damage.
         seed: the user's seed.
 
     Returns:
@@ -46,7 +46,8 @@ def trial_figures(
     named = accuracies(cosines(clear, class_embeddings(prompts)).argmax(dim=1), test.labels, evaluate.confidence)
     margins = _margin(clear, prompts, test.labels)
     areas: dict[str, dict[str, float]] = {}
-    for name, images in _damaged_versions(test, scorer, seed):
+    held_out = evaluate.held_out_damage
+    for name, images in _damaged_versions(test, scorer, held_out, seed):
         pairs = torch.stack([margins, _margin(encoder.encode_images(images), prompts, test.labels)], dim=1)
         areas[name] = area_interval(pairs, evaluate, torch_generator(seed, f"scorer-{name}-interval")).to_json()
     return {
@@ -54,16 +55,16 @@ def trial_figures(
         "per_class": named["per_class"],
         "num_test": len(test),
         **{f"auc_clear_{name}": areas[name] for name in FITTED_ON},
-        "held_out": {name: areas[name] | {"strength": value} for name, value in asdict(scorer.held_out).items()},
+        "held_out": {name: areas[name] | {"strength": value} for name, value in asdict(held_out).items()},
     }
 
 
-def _damaged_versions(test: Split, scorer: Scorer, seed: int) -> Iterator[tuple[str, Tensor]]:
+def _damaged_versions(test: Split, scorer: Scorer, held_out: HeldOutDamage, seed: int) -> Iterator[tuple[str, Tensor]]:
     """The test images under every kind of damage, those of the fitting first."""
     for name, kind in FITTED_ON.items():
         kinds = torch.full_like(test.labels, kind)
         yield name, damaged(test.images, kinds, scorer, torch_generator(seed, f"scorer-{name}"))
-    yield from held_out_damage(test.images, scorer.held_out, torch_generator(seed, "scorer-held-out"))
+    yield from held_out_damage(test.images, held_out, torch_generator(seed, "scorer-held-out"))
 
 
 def _margin(images: Tensor, prompts: Tensor, labels: Tensor) -> Tensor:

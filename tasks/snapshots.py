@@ -7,8 +7,8 @@ from typing import Any
 
 from models.diffusion import Diffusion
 from models.spec import TrainingSpec
-from tasks.config import Variant
 from tasks.files import folder_written_atomically, sha256_file
+from tasks.params import Variant
 from tasks.paths import artifact
 from tasks.weights import checked_card, load_weights, save_weights
 

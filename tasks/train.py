@@ -16,13 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from models.spec import TrainingSpec
 from models.training import NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
-from tasks.config import Compute, Variant
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
 from tasks.journal import Journal, Row
 from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
+from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute

@@ -15,8 +15,8 @@ from models.diffusion import Diffusion
 from models.ema import Ema
 from models.training import build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from tasks.config import Variant
 from tasks.dataset import Split
+from tasks.params import Variant
 from tasks.reproducibility import derived_seed
 
 

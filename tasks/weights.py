@@ -12,9 +12,9 @@ from torch import nn
 from models.build import build_diffusion
 from models.diffusion import Diffusion
 from tasks.checkpoint import differing_keys
-from tasks.config import Variant
 from tasks.errors import IntegrityError
 from tasks.files import read_json, sha256_file, write_atomically, write_json
+from tasks.params import Variant
 from tasks.paths import artifact
 
 WEIGHTS = "model.safetensors"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from tasks.agreement import agreement_table
-from tasks.config import Evaluate
 from tasks.files import write_table
 from tasks.pairing import pair_table
+from tasks.params import Evaluate
 from tasks.paths import table_file
 
 COMPARISONS = {"paired": pair_table, "agreement": agreement_table}

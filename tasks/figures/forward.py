@@ -13,11 +13,11 @@ from models.edm import Edm
 from models.forward import q_sample
 from models.sigma_samplers import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
-from tasks.config import Variant
 from tasks.dataset import load_split
 from tasks.evidence import Evidence
 from tasks.figures.style import Pixels, blank, label_columns, label_rows, montage, save_picture, show
 from tasks.labels import CLASS_NAMES
+from tasks.params import Variant
 from tasks.reproducibility import torch_generator
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -7,7 +7,6 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import Evaluate, Variant
 from tasks.evidence import Evidence, read_evidence
 from tasks.figures.clip import draw_clip_classes, draw_clip_gallery, draw_clip_overall
 from tasks.figures.comparisons import COMPARISONS, write_comparisons
@@ -22,6 +21,7 @@ from tasks.figures.schedule import draw_schedule
 from tasks.figures.style import theme
 from tasks.figures.tables import TABLES, write_tables
 from tasks.files import folder_written_atomically
+from tasks.params import Evaluate, Variant
 from tasks.paths import FIGURES
 
 PLAIN = (

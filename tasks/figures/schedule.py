@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from models.schedule import TerminalAudit
 from models.sigma_samplers import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
-from tasks.config import Variant
 from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_processes
 from tasks.figures.panels import note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
 from tasks.noise_left import audit_of, schedule_of
+from tasks.params import Variant
 
 NOTABLE = 0.05
 """A share of the amplitude that is left at the end and deserves a remark."""

@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.environment import prepare_environment
-from tasks.config import Params
 from tasks.files import read_json, write_bytes, write_json
 from tasks.lineage import training_marks
+from tasks.params import Params
 from tasks.paths import artifact, metrics_file
 from tests.tasks.report_workspace import ROOT, build_workspace
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flows.reconcile import reconcile
-from tasks.config import Params
 from tasks.files import read_json, write_json, write_text
+from tasks.params import Params
 from tasks.paths import artifact, metrics_file
 from tasks.records import beginning, note_run
 from tasks.tracking import open_store, publish

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from flows.mirror import AFTERWARDS, mirrored
-from tasks.config import Params
 from tasks.files import read_arrays, read_json, read_table, write_json
 from tasks.labels import CLASS_SLUGS
 from tasks.live_tracking import MlflowSink
+from tasks.params import Params
 from tasks.paths import WORKSPACE_MARK, artifact, metrics_file
 from tasks.records import beginning, outputs_digest, record
 from tasks.tracking import Writer, close_stale_runs, create_store, open_store

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config import Data, DrawnCounts, Prepare
 from tasks.fetch import run_fetch
+from tasks.params import Data, DrawnCounts, Prepare
 from tasks.prepare import run_preparation
 from tests.tasks.small_variants import SEED
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from models.intervals import wilson
-from tasks.config import PARAMS, Critic, Params, load_params
+from tasks.config import PARAMS, load_params
 from tasks.files import write_arrays, write_json, write_table, write_text
 from tasks.judge import new_classifier, save_critic
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Critic, Params
 from tasks.paths import artifact, metrics_file, split_file, table_file
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from tasks.config import Critic, Evaluate
 from tasks.critic import run_critic
+from tasks.params import Critic, Evaluate
 from tests.tasks.small_variants import CPU, SEED
 
 CRITIC = Critic(channels=(8, 8, 16), features=16, steps=60, batch=50, lr=0.01, weight_decay=0.01, dropout=0.1)

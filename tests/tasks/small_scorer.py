@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from tasks.clip_encoder import Preprocessing, build_model, save_folder
-from tasks.config import Evaluate, Scorer, ScorerFit, load_params
+from tasks.config import load_params
+from tasks.params import Evaluate, Scorer, ScorerFit
 
 ROOT = Path(__file__).parents[2]
 EVALUATE: Evaluate = replace(load_params(ROOT / "params.yaml").evaluate, bootstrap=100)

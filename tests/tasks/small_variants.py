@@ -11,7 +11,7 @@ from models.spec import (
     SigmaSamplerSpec,
     TrainingSpec,
 )
-from tasks.config import Compute, Variant
+from tasks.params import Compute, Variant
 
 SEED = 11
 CPU = Compute(device="cpu", threads=1, precision="float32")

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.config import Compute
 from tasks.critic import run_critic
 from tasks.dataset import load_split
 from tasks.errors import DivergedError, IntegrityError, MissingResourceError
 from tasks.files import read_arrays, read_json, sha256_file, write_arrays, write_json
 from tasks.judge import CARD, WEIGHTS, load_critic
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Compute
 from tasks.paths import metrics_file, split_file
 from tests.tasks.small_critic import CRITIC, EVALUATE, fit_small_critic
 from tests.tasks.small_variants import CPU, SEED

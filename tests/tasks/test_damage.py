@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import torch
 
 from tasks.damage import BLURRY, CLEAR, NOISY, damaged, draw_damage, held_out_damage
-from tests.tasks.small_scorer import SCORER, some_images
+from tests.tasks.small_scorer import EVALUATE, SCORER, some_images
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -62,8 +62,8 @@ def test_same_generator_same_damage() -> None:
 def test_held_out_kinds_are_those_of_the_parameters_and_change_every_image() -> None:
     images = some_images(6).roll(1, dims=2)  # so that no block of equal pixels is one of the pixelation's
     before = images.clone()
-    versions = dict(held_out_damage(images, SCORER.held_out, generator()))
-    assert list(versions) == list(asdict(SCORER.held_out))
+    versions = dict(held_out_damage(images, EVALUATE.held_out_damage, generator()))
+    assert list(versions) == list(asdict(EVALUATE.held_out_damage))
     for found in versions.values():
         assert (found.dtype, found.shape) == (images.dtype, images.shape)
         assert (found != images).flatten(1).any(dim=1).all()
@@ -73,7 +73,7 @@ def test_held_out_kinds_are_those_of_the_parameters_and_change_every_image() -> 
 def test_held_out_strengths_are_those_asked_for() -> None:
     dot = torch.zeros(1, 28, 28, dtype=torch.uint8)
     dot[0, 13, 13] = 252
-    strengths = replace(SCORER.held_out, box_blur=3, motion_blur=7, pixelation=2, salt_and_pepper=1.0)
+    strengths = replace(EVALUATE.held_out_damage, box_blur=3, motion_blur=7, pixelation=2, salt_and_pepper=1.0)
     versions = dict(held_out_damage(dot, strengths, generator()))
     assert versions["box_blur"][0, 12:15, 12:15].unique().tolist() == [252 // 9]
     assert torch.nonzero(versions["motion_blur"][0]).tolist() == [[13, column] for column in range(10, 17)]

@@ -13,12 +13,12 @@ import pytest
 
 from tasks import archives, fetch
 from tasks.archives import IMAGES, LABELS, MANIFEST, Archive
-from tasks.config import Data, DrawnCounts
 from tasks.download import BLOCK_BYTES, QUARANTINE, STORE, Downloader, back_off, https_client
 from tasks.errors import IntegrityError, MissingResourceError, TryAgainError
 from tasks.fetch import gather_archives, run_fetch, usable_folders
 from tasks.files import read_json, sha256_bytes
 from tasks.idx import read_images, read_labels
+from tasks.params import Data, DrawnCounts
 from tasks.paths import RAW, metrics_file
 
 CONTENT = np.random.default_rng(0).bytes(5 * BLOCK_BYTES // 2)

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.config import Params
 from tasks.errors import MissingResourceError
 from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
@@ -21,6 +20,7 @@ from tasks.figures.samples import draw_samples, first_of_each_class
 from tasks.figures.schedule import draw_schedule, ratio_along
 from tasks.figures.style import montage, plain_number, theme
 from tasks.files import read_json, read_table, sha256_file
+from tasks.params import Params
 from tasks.paths import FIGURES, artifact, metrics_file, table_file
 from tests.tasks.report_workspace import build_workspace
 

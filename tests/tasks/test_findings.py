@@ -12,9 +12,9 @@ import pytest
 from models.intervals import Interval, wilson
 from tasks import class_findings, clip_findings, findings
 from tasks.comparisons import apart, difference, excludes_zero, mean_of, median_interval
-from tasks.config import Variant
 from tasks.evidence import Evidence, Json, read_evidence
 from tasks.gate import with_gate
+from tasks.params import Variant
 from tasks.verdicts import Finding, joint_verdict
 from tasks.wording import chance, count, duration, escape, listed, number, number_interval, percent_interval
 from tests.tasks.report_workspace import build_workspace
@@ -24,7 +24,7 @@ from tests.tasks.report_workspace import build_workspace
 def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
     monkeypatch.chdir(tmp_path)
     params = build_workspace()
-    return with_gate(read_evidence(params.variants), params.scorer.gate)
+    return with_gate(read_evidence(params.variants), params.report.gate)
 
 
 def with_train(evidence: Evidence, **values: object) -> Evidence:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models.degrade import box_blur
-from tasks.config import ScorerGate
 from tasks.evidence import Evidence, read_evidence
 from tasks.gate import box_blur_note, passes, with_gate
+from tasks.params import ScorerGate
 from tasks.report_tables import scorer_table
 from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace

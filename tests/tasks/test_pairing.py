@@ -12,12 +12,12 @@ from scipy.stats import binomtest
 from models.intervals import Interval, wilson
 from tasks.agreement import agreement_table
 from tasks.comparisons import difference
-from tasks.config import Evaluate
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.evidence import Evidence, read_evidence
 from tasks.files import write_table
 from tasks.model_findings import against_table, against_text, ranking_text
 from tasks.pairing import Pairs, pair_table, read_pairs
+from tasks.params import Evaluate
 from tasks.paths import artifact, table_file
 from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace

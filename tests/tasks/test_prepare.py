@@ -10,12 +10,12 @@ import pytest
 
 from tasks import prepare
 from tasks.archives import ARCHIVES, IMAGES, LABELS, MANIFEST, Archive
-from tasks.config import Data, DrawnCounts, Prepare
 from tasks.dataset import load_split
 from tasks.errors import ConfigError, IntegrityError, MissingResourceError
 from tasks.fetch import run_fetch
 from tasks.files import read_arrays, read_json, sha256_file, write_bytes, write_json
 from tasks.idx import encode_idx, read_images, read_labels
+from tasks.params import Data, DrawnCounts, Prepare
 from tasks.paths import RAW, metrics_file, split_file
 from tasks.prepare import duplicates, run_preparation, validation_indices
 

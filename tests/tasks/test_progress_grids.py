@@ -10,9 +10,9 @@ import torch
 
 import flows.sample
 from models.build import build_diffusion
-from tasks.config import Sample
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
+from tasks.params import Sample
 from tasks.progress_grids import draw_progress_grids
 from tasks.reproducibility import autocast, derived_seed
 from tasks.sample import Sampling, balanced_requests, sample_images

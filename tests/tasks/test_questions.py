@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config import Variant
 from tasks.evidence import Evidence, read_evidence
 from tasks.files import write_json
+from tasks.params import Variant
 from tasks.paths import metrics_file
 from tasks.questions import QUESTIONS, left_open
 from tests.tasks.report_workspace import build_workspace

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.config import Sample
 from tasks.dataset import load_split
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_json
 from tasks.judge import WEIGHTS
+from tasks.params import Sample
 from tasks.paths import metrics_file
 from tasks.references import blurred, noised, reference_rows, run_references
 from tasks.scorer import run_scorer

@@ -15,13 +15,13 @@ from PIL import Image
 
 from models.embeddings import position_frequencies
 from tasks import report_tables
-from tasks.config import Params
 from tasks.documents import Documents
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.evidence import interval, read_evidence
 from tasks.figures.comparisons import write_comparisons
 from tasks.figures.tables import write_tables
 from tasks.files import read_json, sha256_file, write_json
+from tasks.params import Params
 from tasks.paths import FIGURES, REPORTS, metrics_file
 from tasks.questions import QUESTIONS, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tasks.config import Compute
 from tasks.errors import MissingResourceError
+from tasks.params import Compute
 from tasks.reproducibility import derived_seed, numpy_generator, prepare_compute, torch_generator
 
 

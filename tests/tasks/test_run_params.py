@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config import PARAMS, Params, Variant, load_params
+from tasks.config import PARAMS, load_params
+from tasks.params import Params, Variant
 from tasks.run_params import ABSENT, GROUPS, run_identity, run_params
 
 PROJECT = load_params(Path(__file__).parents[2] / PARAMS)

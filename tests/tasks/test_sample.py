@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models.spec import CourseUNetSpec
-from tasks.config import Sample
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
+from tasks.params import Sample
 from tasks.reproducibility import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.train import run_training

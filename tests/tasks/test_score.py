@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from models.intervals import wilson
 from tasks.captions import score_prompts
 from tasks.clip_encoder import encode_prompts
-from tasks.config import Scorer
 from tasks.errors import MissingResourceError
 from tasks.files import read_json, read_table, write_arrays
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Scorer
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.score import clip_block, run_scoring, score_embeddings, score_images
 from tasks.scorer import run_scorer

@@ -14,11 +14,11 @@ from models.ranking import auc_score_interval
 from models.similarity import class_embeddings, cosines
 from tasks.captions import score_prompts
 from tasks.clip_encoder import CONFIG, WEIGHTS
-from tasks.config import Scorer
 from tasks.dataset import Split, load_split
 from tasks.errors import ConfigError, DivergedError, IntegrityError, MissingResourceError
 from tasks.files import read_json, sha256_file
 from tasks.labels import CLASS_SLUGS
+from tasks.params import Scorer
 from tasks.paths import metrics_file
 from tasks.scorer import run_scorer
 from tasks.scorer_artifact import FOLDER, RECORD, load_scorer
@@ -27,7 +27,7 @@ from tasks.scorer_trial import FITTED_ON, trial_figures
 from tests.tasks.small_scorer import EVALUATE, SCORER, save_random_model, some_images
 from tests.tasks.small_variants import CPU, SEED
 
-KINDS = [*FITTED_ON, *asdict(SCORER.held_out)]
+KINDS = [*FITTED_ON, *asdict(EVALUATE.held_out_damage)]
 
 
 class Watcher:
@@ -67,7 +67,7 @@ def test_fitted_scorer_learns_classes_and_damage(workspace: Path) -> None:
     assert set(metrics["per_class"]) == set(CLASS_SLUGS)
     mean = sum(figure["value"] for figure in metrics["per_class"].values()) / 10
     assert accuracy["value"] == pytest.approx(mean)  # the test images are balanced
-    assert {name: area["strength"] for name, area in metrics["held_out"].items()} == asdict(SCORER.held_out)
+    assert {name: area["strength"] for name, area in metrics["held_out"].items()} == asdict(EVALUATE.held_out_damage)
     assert metrics["held_out"]["box_blur"]["value"] > 0.8
     assert metrics["sha256"] == sha256_file(FOLDER / WEIGHTS) == read_json(FOLDER / RECORD)["sha256"]
     assert {path.name for path in FOLDER.iterdir()} == {CONFIG, WEIGHTS, RECORD}
@@ -114,8 +114,7 @@ def test_scorer_of_other_params_is_refused(workspace: Path) -> None:
         load_scorer(brief(SCORER, 2), CPU)
     with pytest.raises(ConfigError, match="dvc repro scorer"):
         load_scorer(replace(brief(SCORER, 1), clear_prompt="a sharp picture of a {}"), CPU)
-    held_out = replace(SCORER.held_out, box_blur=9)
-    load_scorer(replace(brief(SCORER, 1), gate=replace(SCORER.gate, auc=0.9), held_out=held_out), CPU)  # the same model
+    load_scorer(replace(brief(SCORER, 1), folder="elsewhere"), CPU)  # the same model: it is fitted here
 
 
 def test_scorer_before_its_stage_is_missing(workspace: Path) -> None:

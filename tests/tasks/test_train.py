@@ -18,9 +18,9 @@ import safetensors.torch
 import torch
 
 from models.build import build_diffusion
-from tasks.config import Variant
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
+from tasks.params import Variant
 from tasks.reproducibility import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
