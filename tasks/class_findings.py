@@ -3,6 +3,7 @@
 from typing import Literal
 
 from models.intervals import Interval
+from tasks.clip_findings import reservation
 from tasks.comparisons import apart, difference, mean_of
 from tasks.evidence import Evidence, Judged, interval
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
@@ -14,11 +15,16 @@ SIMPLE, COMPLEX = ("t-shirt", "trouser"), ("sneaker",)
 """The source's own examples of simple and of complex shapes."""
 
 
-def shapes_finding(evidence: Evidence, judge: Judge) -> Finding:
+def shapes_finding(evidence: Evidence, judge: Judge, confidence: float) -> Finding:
     """Whether the source's simple shapes come out better than its complex one, beyond what real images show.
 
     Judges find some classes easier than others, so the same contrast on real images is taken away. A CLIP model that
-    failed its test answers nothing.
+    failed its test, or was fitted here, answers nothing; see :func:`tasks.clip_findings.reservation`.
+
+    Args:
+        evidence: the build's measurements.
+        judge: whose figures.
+        confidence: of their intervals.
     """
     rows = [row for row in evidence.rows() if row.measured]
     expected = contrast(evidence.real(), judge)
@@ -30,9 +36,9 @@ def shapes_finding(evidence: Evidence, judge: Judge) -> Finding:
     ]
     name = "recognised by the critic" if judge == "critic" else "CLIP's good and clear together"
     text = f"T-shirt and trouser less sneaker, {name}: {'; '.join(parts)}. Real images {points(expected)}."
-    verdict = joint_verdict(nets)
-    if judge == "clip" and not evidence.scorer["gate"]["passed"]:
-        verdict, text = "not answered", f"{text} This CLIP model failed its test on real images."
+    verdict = joint_verdict(nets, confidence)
+    if judge == "clip" and (doubt := reservation(evidence)):
+        verdict, text = "not answered", f"{text} {doubt}"
     source = "the critic" if judge == "critic" else "CLIP"
     return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text))
 

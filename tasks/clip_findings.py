@@ -37,12 +37,24 @@ def gate_finding(evidence: Evidence) -> Finding:
     return Finding("CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text))
 
 
-def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
+def reservation(evidence: Evidence) -> str:
+    """Why this build's CLIP model answers no claim of the source about CLIP's scores; empty if it may.
+
+    The source speaks of a CLIP that was fitted on other pictures than these.
+    """
+    if not evidence.scorer["gate"]["passed"]:
+        return "This CLIP model failed its test on real images."
+    fitted = evidence.scorer["source"] == "fitted"
+    return "This CLIP model was fitted here; the source speaks of ViT-B/32." if fitted else ""
+
+
+def agreement_finding(evidence: Evidence, agreement: pd.DataFrame, confidence: float) -> Finding:
     """Whether samples that CLIP scores high are those that the critic recognises.
 
     Args:
         evidence: the build's measurements.
         agreement: see :func:`tasks.agreement.agreement_table`.
+        confidence: of its intervals.
     """
     rows: dict[Any, Any] = agreement.set_index("variant").to_dict("index")
     areas = {name: row for name, row in rows.items() if pd.notna(row["value"])}
@@ -56,11 +68,9 @@ def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
         f"larger good and clear shares, over the classes that have several of both: {'; '.join(parts)}. "
         f"{CHANCE:g} says nothing."
     )
-    verdict: Verdict = joint_verdict(above) if above else "not answered"
-    if not evidence.scorer["gate"]["passed"]:
-        verdict, text = "not answered", f"{text} This CLIP model failed its test on real images."
-    elif evidence.scorer["source"] == "fitted":
-        verdict, text = "not answered", f"{text} This CLIP model was fitted here; the source speaks of ViT-B/32."
+    verdict: Verdict = joint_verdict(above, confidence) if above else "not answered"
+    if doubt := reservation(evidence):
+        verdict, text = "not answered", f"{text} {doubt}"
     claim = "High good and clear scores go with recognisable samples, high blurry scores with poor ones."
     return Finding(claim, verdict, escape(text))
 

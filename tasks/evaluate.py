@@ -159,9 +159,10 @@ def answers_block(
     """What the critic's answers on a set of images come to.
 
     The Fréchet distance is taken at the set's own number of images, on which it depends: compare it only with rows of
-    as many. Its interval is a delete-one-group jackknife and that of KID comes from disjoint blocks; both say how far
-    the figure would move with other images of the same kind, the training images being given. Precision, recall,
-    density and coverage compare equally many real images.
+    as many. Its interval is a delete-one-group jackknife: how far it would move with as many other images of every
+    class, the training images being given. That of KID comes from disjoint blocks, whose training images differ too:
+    how far it would move with other images on both sides. Precision, recall, density and coverage compare equally many
+    real images.
 
     Args:
         features: of the images, shape (N, D).
@@ -183,20 +184,20 @@ def answers_block(
         "num_images": len(labels),
         "accuracy": found["accuracy"],
         "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
-        **_flat("fid", frechet_interval(features, real, evaluate.confidence, seed)),
+        **_flat("fid", frechet_interval(features, labels, real, evaluate.confidence, seed)),
         **_flat("kid", kernel_interval(features, real, evaluate.confidence, seed)),
         **manifold_figures(features, real, evaluate.neighbours, seed),
     }
 
 
-def frechet_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
-    """Fréchet distance to the training images, never below 0, and its jackknife interval."""
+def frechet_interval(features: Tensor, labels: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
+    """Fréchet distance to the training images, never below 0, and its jackknife interval within the classes."""
     generator = torch_generator(seed, "frechet groups")
 
     def distance(chosen: Tensor) -> float:
         return frechet_distance(moments(chosen), real.moments)
 
-    found = jackknife(features, distance, JACKKNIFE_GROUPS, confidence, generator)
+    found = jackknife(features, labels, distance, JACKKNIFE_GROUPS, confidence, generator)
     return Interval(found.value, max(0.0, found.low), found.high)
 
 

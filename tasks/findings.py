@@ -11,7 +11,7 @@ from tasks.class_findings import Judge, balance_finding, shapes_finding
 from tasks.clip_findings import agreement_finding, gate_finding
 from tasks.comparisons import difference
 from tasks.evidence import Evidence, interval
-from tasks.noise_left import audit_of
+from tasks.noise_left import GONE, audit_of
 from tasks.settling import steps_finding
 from tasks.verdicts import Finding, Verdict, joint_verdict, points, unsigned
 from tasks.wording import count, escape, listed, number, percent, percent_interval
@@ -24,8 +24,6 @@ source does not say how many it made."""
 JUDGES: tuple[Judge, ...] = ("critic", "clip")
 SMALL_GAP = 0.1
 """A shortfall of class accuracy behind real images up to which samples count as good."""
-GONE = 0.05
-"""A share of the amplitude below which a garment can no longer be made out, and the schedule counts as complete."""
 
 
 def findings(
@@ -42,8 +40,8 @@ def findings(
     found = [schedule_finding(evidence), loss_finding(evidence), validation_finding(evidence)]
     found += [loss_quality_finding(evidence), training_finding(evidence, recognition, confidence)]
     found += [steps_finding(evidence, recognition, confidence), gate_finding(evidence)]
-    found.append(agreement_finding(evidence, agreement))
-    found += [shapes_finding(evidence, judge) for judge in JUDGES]
+    found.append(agreement_finding(evidence, agreement, confidence))
+    found += [shapes_finding(evidence, judge, confidence) for judge in JUDGES]
     found.append(balance_finding(evidence))
     return [finding for finding in found if finding is not None]
 
@@ -56,8 +54,8 @@ def schedule_finding(evidence: Evidence) -> Finding | None:
     left = audit_of(variant.spec.process, evidence.prepare["pixel_mean"])
     verdict: Verdict = "confirmed" if left.amplitude < GONE else "refuted"
     text = (
-        f"The last step keeps {percent(left.amplitude)} of the signal's amplitude (abar_T = {left.abar:.3f}, "
-        f"signal-to-noise ratio {number(left.snr)}), and a mean pixel of {number(left.mean_shift)} where N(0, I) has "
+        f"The last step keeps {percent(left.amplitude)} of the signal's amplitude, a signal-to-noise ratio of "
+        f"{number(left.snr)} and a mean pixel of {number(left.mean_shift)} where N(0, I) has "
         f"0; an amplitude below {percent(GONE)} would count as pure noise."
     )
     return Finding("The last step of the forward process is pure noise.", verdict, escape(text))
@@ -118,7 +116,11 @@ def loss_quality_finding(evidence: Evidence) -> Finding | None:
 
 
 def training_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: float) -> Finding:
-    """Whether samples become recognisable as training goes on, from the same noise."""
+    """Whether samples become recognisable as training goes on, from the same noise.
+
+    The shares before and after count as independent, which the same noise can only make too cautious as long as what
+    is recognised at the start is, if anything, more likely to be so at the end.
+    """
     parts, gains = [], []
     for variant in evidence.variants:
         rows = recognition[(recognition["variant"] == variant.name) & (recognition["along"] == "training")]
@@ -130,7 +132,8 @@ def training_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: 
     risen = [v.spec.title for v, gain in zip(evidence.variants, gains, strict=True) if gain.low > 0]
     rise = f"The rise is resolved for {listed(risen)}." if risen else "No rise is resolved."
     text = f"Clear is read as recognised by the critic, before and after training. {'; '.join(parts)}. {rise}"
-    return Finding("Samples go from noise to clear garments over the training.", joint_verdict(gains), escape(text))
+    verdict = joint_verdict(gains, confidence)
+    return Finding("Samples go from noise to clear garments over the training.", verdict, escape(text))
 
 
 def recognised_share(rows: pd.DataFrame, position: float, column: str, confidence: float) -> Interval:

@@ -1,5 +1,7 @@
 """What the report says of copies of training images."""
 
+from models.intervals import Interval
+from tasks.comparisons import difference
 from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval
 from tasks.report_tables import name_of, pipe_table
 from tasks.wording import Markdown, count, escape, listed, number, percent_interval
@@ -17,15 +19,15 @@ def memorisation_table(evidence: Evidence) -> Markdown:
 
 def memorisation_text(evidence: Evidence) -> Markdown:
     """Whether a variant makes more copies than real test images are taken for."""
-    ceiling = interval(evidence.references["memorisation"]["copies"]).high
-    suspects = [variant.spec.title for variant in evidence.variants if _lowest(variant) > ceiling]
+    real = interval(evidence.references["memorisation"]["copies"])
+    suspects = [variant.spec.title for variant in evidence.variants if difference(_copies(variant), real).low > 0]
     if suspects:
         return escape(f"More copies than among real test images: {listed(suspects)}.")
     return escape("No model has resolvably more copies than there are among real test images.")
 
 
-def _lowest(variant: VariantEvidence) -> float:
-    return interval(variant.evaluate["memorisation"]["copies"]).low
+def _copies(variant: VariantEvidence) -> Interval:
+    return interval(variant.evaluate["memorisation"]["copies"])
 
 
 def _row(row: Judged, block: Json) -> tuple[object, ...]:

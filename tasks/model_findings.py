@@ -35,7 +35,7 @@ def against_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdow
     baseline, others = evidence.baseline(), compared(evidence)
     if baseline is None or not others:
         return None
-    sentences = [_sentence(variant, baseline, pairs, confidence) for variant in others]
+    sentences = [paired_sentence(variant, baseline, pairs, confidence) for variant in others]
     return escape(" ".join(sentences))
 
 
@@ -59,15 +59,8 @@ def compared(evidence: Evidence) -> list[VariantEvidence]:
     return [variant for variant in evidence.variants if variant is not evidence.baseline()]
 
 
-def _row(variant: VariantEvidence, pair: Pair) -> tuple[str, ...]:
-    title, gap = variant.spec.title, points(pair.gap)
-    if not pair.paired:
-        return title, count(pair.images), gap, "unpaired", "unpaired", "no test"
-    alone = count(pair.only_first), count(pair.only_second)
-    return title, count(pair.images), gap, *alone, chance(pair.p_value).removeprefix("= ")
-
-
-def _sentence(variant: VariantEvidence, baseline: VariantEvidence, pairs: Pairs, confidence: float) -> str:
+def paired_sentence(variant: VariantEvidence, baseline: VariantEvidence, pairs: Pairs, confidence: float) -> str:
+    """The class accuracy of one variant against another's, in plain text."""
     pair, title, other = pairs.between(variant.name, baseline.name), variant.spec.title, baseline.spec.title
     gap = f"{points(pair.gap)} of class accuracy"
     if not pair.paired:
@@ -76,6 +69,14 @@ def _sentence(variant: VariantEvidence, baseline: VariantEvidence, pairs: Pairs,
         f"Of {count(pair.images)} shared seeds, {title} alone is right on {count(pair.only_first)} and {other} alone "
         f"on {count(pair.only_second)}: {gap} for {title} (p {chance(pair.p_value)}), {_known(pair, confidence)}."
     )
+
+
+def _row(variant: VariantEvidence, pair: Pair) -> tuple[str, ...]:
+    title, gap = variant.spec.title, points(pair.gap)
+    if not pair.paired:
+        return title, count(pair.images), gap, "unpaired", "unpaired", "no test"
+    alone = count(pair.only_first), count(pair.only_second)
+    return title, count(pair.images), gap, *alone, chance(pair.p_value).removeprefix("= ")
 
 
 def _known(pair: Pair, confidence: float) -> str:

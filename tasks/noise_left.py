@@ -3,6 +3,9 @@
 from models.schedule import NoiseSchedule, TerminalAudit, audit, linear_schedule
 from models.spec import DdpmSpec
 
+GONE = 0.05
+"""A share of the amplitude below which a garment can no longer be made out, and the schedule counts as complete."""
+
 
 def schedule_of(process: DdpmSpec) -> NoiseSchedule:
     """The noise schedule that a variant's process describes."""

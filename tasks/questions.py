@@ -1,12 +1,10 @@
 """The source's questions and what each needs of a build, so that a build can say which of them it leaves open."""
 
-import itertools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tasks.evidence import Evidence
-from tasks.params import Variant
+from tasks.experiments import EXPERIMENTS
 
 Need = Callable[[Evidence], bool]
 
@@ -33,6 +31,11 @@ def left_open(evidence: Evidence) -> list[Question]:
     return [question for question in QUESTIONS if not question.met(evidence)]
 
 
+def tried(evidence: Evidence) -> list[Question]:
+    """The questions that a build's experiments answer, in the order of the report."""
+    return [question for question in QUESTIONS if question.key in EXPERIMENTS and question.met(evidence)]
+
+
 def _any_build(_: Evidence) -> bool:
     return True
 
@@ -45,22 +48,11 @@ def _no_build(_: Evidence) -> bool:
     return False
 
 
-def _differing(*settings: str) -> Need:
-    """Two variants that differ in some of these settings and in nothing else but their titles."""
-
+def _experiment(key: str) -> Need:
     def met(evidence: Evidence) -> bool:
-        flat = [_settings(variant.spec) for variant in evidence.variants]
-        pairs = itertools.combinations(flat, 2)
-        changes = [{key for key in one | other if one.get(key) != other.get(key)} for one, other in pairs]
-        return any(changed and changed <= set(settings) for changed in changes)
+        return bool(EXPERIMENTS[key](evidence))
 
     return met
-
-
-def _settings(spec: Variant) -> dict[str, Any]:
-    """A variant's settings by dotted key, without its title."""
-    groups = {group: fields for group, fields in asdict(spec).items() if group != "title"}
-    return {f"{group}.{key}": value for group, fields in groups.items() for key, value in fields.items()}
 
 
 ANYTHING = "any build"
@@ -70,14 +62,14 @@ QUESTIONS = (
     Question(
         "repair",
         "Does a schedule that ends in noise repair the samples?",
-        "two variants that differ in the betas alone",
-        _differing("process.beta_start", "process.beta_end"),
+        "two variants that differ in the betas alone, of which one ends in noise and the other does not",
+        _experiment("repair"),
     ),
     Question(
         "steps",
         "Do many small reverse steps do better than a few large ones?",
         "two variants that differ in the number of sampling steps alone",
-        _differing("sampling.steps"),
+        _experiment("steps"),
     ),
     Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),
     Question(
@@ -97,7 +89,7 @@ QUESTIONS = (
         "guidance",
         "What does classifier-free guidance, which the conditioning mask permits, do to the samples?",
         "two variants that differ in the guidance alone",
-        _differing("sampling.guidance"),
+        _experiment("guidance"),
     ),
     Question("loss", "Does the training loss fall from above 1 to 0.105-0.110?", THE_SOURCE, _source),
     Question("low_loss", "Does a low loss mean good samples?", THE_SOURCE, _source),
@@ -141,7 +133,7 @@ QUESTIONS = (
         "width",
         "Is a wider or deeper network better?",
         "two variants that differ in the channels or the blocks alone",
-        _differing("network.channels", "network.blocks"),
+        _experiment("width"),
     ),
     Question(
         "selection",

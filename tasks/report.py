@@ -16,6 +16,7 @@ from tasks import class_findings, findings, model_findings, report_tables, wordi
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
+from tasks.experiments import experiment_text
 from tasks.files import read_table, require_file
 from tasks.gate import box_blur_note, with_gate
 from tasks.labels import NUM_CLASSES
@@ -25,7 +26,7 @@ from tasks.numbering import Numbering
 from tasks.pairing import Pairs, read_pairs
 from tasks.params import Evaluate, Report, Scorer, Variant
 from tasks.paths import FIGURES, REPORTS, table_file
-from tasks.questions import left_open
+from tasks.questions import left_open, tried
 from tasks.settling import reverse_rows, settling_text
 from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
@@ -199,6 +200,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
+        "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,
         "row_images": row_images(evidence),
         "class_images": class_images(evidence),
@@ -257,6 +259,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),
         "gate_text": gate_finding(evidence).text,
+        "experiments": [(q, experiment_text(q.key, evidence, pairs, confidence)) for q in tried(evidence)],
         "balance": class_findings.balance_finding(evidence),
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from models.intervals import Interval
-from tasks.comparisons import excludes_zero
+from tasks.comparisons import widened
 from tasks.wording import Markdown, signed
 
 Verdict = Literal["confirmed", "confirmed in part", "refuted", "not answered"]
@@ -27,12 +27,22 @@ class Finding:
     text: Markdown
 
 
-def joint_verdict(nets: Sequence[Interval]) -> Verdict:
-    """The verdict on a claim that several differences should be above zero."""
-    above, below = (any(excludes_zero(net) and (net.value > 0) == side for net in nets) for side in (True, False))
-    if above and all(net.low > 0 for net in nets):
+def joint_verdict(nets: Sequence[Interval], confidence: float) -> Verdict:
+    """The verdict on a claim that several differences should be above zero.
+
+    That all of them are needs no more than each interval as it is (Berger 1982). Whether any lies above or below is
+    asked of intervals widened for their number, since with enough models one would lie on either side by chance.
+
+    Args:
+        nets: the differences, at least one.
+        confidence: of their intervals.
+    """
+    if all(net.low > 0 for net in nets):
         return "confirmed"
-    return "confirmed in part" if above else "refuted" if below else "not answered"
+    apart = [widened(net, len(nets), confidence) for net in nets]
+    if any(net.low > 0 for net in apart):
+        return "confirmed in part"
+    return "refuted" if any(net.high < 0 for net in apart) else "not answered"
 
 
 def points(value: Interval) -> str:

@@ -21,6 +21,13 @@ from models.frechet import (
     student_quantile,
 )
 
+ONE_SIGMA = 0.6826894921370859
+"""The confidence at which an interval reaches one standard error."""
+
+
+def one_stratum(rows: Tensor) -> Tensor:
+    return torch.zeros(len(rows), dtype=torch.int64)
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -135,7 +142,7 @@ def test_kernel_distance_takes_fewer_blocks_where_images_are_few() -> None:
 
 def test_jackknife_of_a_mean_is_the_classical_standard_error() -> None:
     rows = vectors(200)[:, :1]
-    found = jackknife(rows, lambda chosen: chosen.mean().item(), 200, 0.95, generator())
+    found = jackknife(rows, one_stratum(rows), lambda chosen: chosen.mean().item(), 200, 0.95, generator())
     error = stats.t.ppf(0.975, df=199) * rows.std().item() / math.sqrt(200)
     assert found.value == pytest.approx(rows.mean().item())
     assert (found.high - found.value, found.value - found.low) == pytest.approx((error, error), rel=1e-6)
@@ -148,8 +155,38 @@ def test_jackknife_of_the_frechet_distance_matches_its_scatter_over_fresh_sets()
         return frechet_distance(moments(chosen), real)
 
     fresh = torch.tensor([distance(vectors(200, 3, seed=100 + s, shift=0.7)) for s in range(100)])
-    found = jackknife(vectors(200, 3, seed=3, shift=0.7), distance, 50, 0.6826894921370859, generator())
+    images = vectors(200, 3, seed=3, shift=0.7)
+    found = jackknife(images, one_stratum(images), distance, 50, ONE_SIGMA, generator())
     assert found.high - found.value == pytest.approx(fresh.std().item(), rel=0.3)
+
+
+def test_jackknife_of_a_set_with_fixed_shares_of_every_class_matches_the_scatter_of_such_sets() -> None:
+    """Two far classes in equal shares: groups that ignored the classes would see a mean that in fact never moves."""
+    labels = torch.arange(2).repeat_interleave(200)
+
+    def images(seed: int) -> Tensor:
+        return vectors(400, 3, seed=seed) + 10.0 * labels[:, None]
+
+    def mean(chosen: Tensor) -> float:
+        return chosen.mean().item()
+
+    fresh = torch.tensor([mean(images(100 + seed)) for seed in range(100)])
+    found = jackknife(images(3), labels, mean, 50, ONE_SIGMA, generator())
+    assert found.high - found.value == pytest.approx(fresh.std().item(), rel=0.3)
+    blind = jackknife(images(3), torch.zeros_like(labels), mean, 50, ONE_SIGMA, generator())
+    assert blind.high - blind.value > 3.0 * (found.high - found.value)
+
+
+def test_jackknife_groups_hold_an_equal_share_of_every_class_in_whatever_order() -> None:
+    labels = torch.tensor([2, 0, 1]).repeat(20)
+    left: list[list[int]] = []
+
+    def counted(chosen: Tensor) -> float:
+        left.append(torch.bincount(chosen[:, 0].long(), minlength=3).tolist())
+        return float(len(left))
+
+    jackknife(labels[:, None].double(), labels, counted, 10, 0.95, generator())
+    assert left == [[18, 18, 18]] * 10 + [[20, 20, 20]]
 
 
 @pytest.mark.parametrize(("degrees", "published"), [(1, 12.706), (2, 4.303), (19, 2.093), (49, 2.010), (1000, 1.962)])
@@ -178,5 +215,5 @@ def test_twenty_blocks_and_fifty_groups_have_their_own_degrees_of_freedom() -> N
     found = kernel_distance(made, real, 20, 0.95, generator(5))
     assert found.high - found.value == pytest.approx(2.0930 * stats.sem(values), rel=1e-4)
     rows = vectors(50)[:, :1]
-    mean = jackknife(rows, lambda chosen: chosen.mean().item(), 50, 0.95, generator())
+    mean = jackknife(rows, one_stratum(rows), lambda chosen: chosen.mean().item(), 50, 0.95, generator())
     assert mean.high - mean.value == pytest.approx(2.0096 * stats.sem(rows.flatten().tolist()), rel=1e-4)

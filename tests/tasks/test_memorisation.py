@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.intervals import wilson
 from tasks.dataset import load_split
 from tasks.evidence import Evidence, read_evidence
 from tasks.memorisation import memorisation_block
@@ -32,8 +33,8 @@ def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
     return read_evidence(build_workspace().variants)
 
 
-def copies(value: float, low: float, high: float) -> dict[str, Any]:
-    return {"copies": {"value": value, "low": low, "high": high}, "identical": 3, "distance": 21.5}
+def copies(found: int) -> dict[str, Any]:
+    return {"copies": wilson(found, 1000, 0.95).to_json(), "identical": 3, "distance": 21.5}
 
 
 def test_the_table_has_every_variant_and_real_test_images(evidence: Evidence) -> None:
@@ -43,10 +44,11 @@ def test_the_table_has_every_variant_and_real_test_images(evidence: Evidence) ->
 
 
 def test_only_a_share_resolvably_above_that_of_real_images_is_an_alarm(evidence: Evidence) -> None:
+    """Newcombe's interval of the difference to 10 of 1,000 excludes 0 from 22 of 1,000 on."""
     first, second = evidence.variants
-    real = {**evidence.references, "memorisation": copies(0.01, 0.005, 0.02)}
-    close = replace(first, evaluate={**first.evaluate, "memorisation": copies(0.03, 0.02, 0.04)})
-    copier = replace(second, evaluate={**second.evaluate, "memorisation": copies(0.03, 0.021, 0.04)})
+    real = {**evidence.references, "memorisation": copies(10)}
+    close = replace(first, evaluate={**first.evaluate, "memorisation": copies(21)})
+    copier = replace(second, evaluate={**second.evaluate, "memorisation": copies(22)})
     assert "No model" in memorisation_text(replace(evidence, references=real, variants=(close,)))
     found = memorisation_text(replace(evidence, references=real, variants=(close, copier)))
     assert found == f"More copies than among real test images\\: {copier.spec.title}\\."

@@ -74,6 +74,11 @@ def test_the_number_of_sampling_steps_alone(evidence: Evidence) -> None:
     assert keys(evidence) - keys(more) == {"steps"}
 
 
+def test_a_schedule_still_farther_from_noise_repairs_nothing(evidence: Evidence) -> None:
+    farther = with_variant(evidence, lambda spec: replace(spec, process=replace(spec.process, beta_end=0.01)))
+    assert keys(farther) == keys(evidence)
+
+
 def test_a_copy_of_a_variant_answers_nothing(evidence: Evidence) -> None:
     assert keys(with_variant(evidence, lambda spec: spec)) == keys(evidence)
 
@@ -85,9 +90,9 @@ def test_a_name_answers_nothing(evidence: Evidence, name: str) -> None:
 
 @pytest.mark.parametrize("stage", ["augmentation", "variation", "restoration", "resources", "selection"])
 def test_a_file_that_no_finding_reads_answers_nothing(evidence: Evidence, stage: str) -> None:
-    before = keys(evidence)
     write_json(metrics_file(stage), {})
-    assert keys(evidence) == before
+    again = read_evidence({variant.name: variant.spec for variant in evidence.variants})
+    assert keys(again) == keys(evidence)
 
 
 def test_unequal_classes_do_not_answer_whether_more_images_are_easier(evidence: Evidence) -> None:

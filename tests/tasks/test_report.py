@@ -26,7 +26,7 @@ from tasks.paths import FIGURES, REPORTS, metrics_file
 from tasks.questions import QUESTIONS, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report
 from tasks.wording import escape, number_interval, percent_interval
-from tests.tasks.report_workspace import build_workspace
+from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes, write_variant
 
 PICTURES = ("forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship")
 PICTURES += ("clip_gallery_course", "clip_gallery_flagship")
@@ -169,6 +169,27 @@ def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     missing = left_open(read_evidence(workspace[1].variants))
     assert [question.asks for question in missing if question.asks not in listed] == []
     assert [question.asks for question in QUESTIONS if question not in missing and question.asks in listed] == []
+
+
+def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    flagship = params.variants["flagship"]
+    few = replace(flagship, title="Few steps", sampling=replace(flagship.sampling, steps=6))
+    more = replace(params, variants={**params.variants, "few": few})
+    monkeypatch.setitem(QUALITY, "few", 0.5)
+    write_variant("few", more, plain_shapes)
+    write_tables(read_evidence(more.variants))
+    write_comparisons(list(more.variants), replace(more.evaluate, bootstrap=100), more.seed)
+    for name in ("reverse_few", "clip_gallery_few"):
+        (FIGURES / f"{name}.png").write_bytes((FIGURES / "forward.png").read_bytes())
+    asks, before, after = "Do many small reverse steps do better", source_of(params), source_of(more)
+    assert asks not in before.partition("## One change at a time")[2]
+    compared, _, still_open = after.partition("## One change at a time")[2].partition("## Left open")
+    assert asks in compared
+    assert asks not in still_open
+    # 12 a class, of which 6 and 10 are right
+    expected = "Of 120 shared seeds, Few steps alone is right on 0 and Flagship alone on 40: \u221233.3 points"
+    assert expected in unescaped(compared)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""Experiments of the source's questions: variants that differ in one thing alone, and what their comparison says."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from models.spec import DdpmSpec
+from tasks.evidence import Evidence, VariantEvidence, interval
+from tasks.model_findings import paired_sentence
+from tasks.noise_left import GONE, audit_of
+from tasks.pairing import Pairs
+from tasks.params import Variant
+from tasks.wording import Markdown, escape, number_interval
+
+Contrast = tuple[VariantEvidence, VariantEvidence]
+"""Two variants, the changed one first: it is the later of the two in ``params.yaml``."""
+
+
+def differing(evidence: Evidence, settings: set[str]) -> list[Contrast]:
+    """Every two variants that differ in some of these settings and in nothing else but their titles.
+
+    Args:
+        evidence: the build's measurements.
+        settings: dotted keys below a variant.
+    """
+    pairs = itertools.combinations(evidence.variants, 2)
+    return [(later, earlier) for earlier, later in pairs if _is_between(_changed(earlier.spec, later.spec), settings)]
+
+
+def repairs(evidence: Evidence) -> list[Contrast]:
+    """Every two variants that differ in their betas alone, of which one reaches noise; that one first."""
+    found = differing(evidence, {"process.beta_start", "process.beta_end"})
+    ordered = [(pair if reaches_noise(evidence, pair[0]) else pair[::-1]) for pair in found]
+    return [(whole, cut) for whole, cut in ordered if reaches_noise(evidence, whole) > reaches_noise(evidence, cut)]
+
+
+def reaches_noise(evidence: Evidence, variant: VariantEvidence) -> bool:
+    """Whether next to nothing of the images is left at the last step; true of a process without a last step."""
+    process = variant.spec.process
+    if not isinstance(process, DdpmSpec):
+        return True
+    return audit_of(process, evidence.prepare["pixel_mean"]).amplitude < GONE
+
+
+EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
+    "repair": repairs,
+    "steps": partial(differing, settings={"sampling.steps"}),
+    "guidance": partial(differing, settings={"sampling.guidance"}),
+    "width": partial(differing, settings={"network.channels", "network.blocks"}),
+}
+"""The contrasts that answer a question, by its key in :mod:`tasks.questions`."""
+
+
+def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
+    """What a build's contrasts say to a question: class accuracy image by image, and the distance to real images.
+
+    Args:
+        key: of :data:`EXPERIMENTS`.
+        evidence: the build's measurements.
+        pairs: its comparisons.
+        confidence: of the intervals.
+    """
+    contrasts = EXPERIMENTS[key](evidence)
+    return escape(" ".join(_sentence(contrast, pairs, confidence) for contrast in contrasts))
+
+
+def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
+    distances = [f"{_distance(variant)} for {variant.spec.title}" for variant in contrast]
+    return f"{paired_sentence(*contrast, pairs, confidence)} FID {' and '.join(distances)}."
+
+
+def _distance(variant: VariantEvidence) -> str:
+    found = variant.evaluate
+    return number_interval(interval({"value": found["fid"], "low": found["fid_low"], "high": found["fid_high"]}))
+
+
+def _is_between(changed: set[str], settings: set[str]) -> bool:
+    return bool(changed) and changed <= settings
+
+
+def _changed(one: Variant, other: Variant) -> set[str]:
+    flat = _settings(one), _settings(other)
+    return {key for key in flat[0] | flat[1] if flat[0].get(key) != flat[1].get(key)}
+
+
+def _settings(spec: Variant) -> dict[str, Any]:
+    """A variant's settings by dotted key, without its title."""
+    groups = {group: fields for group, fields in asdict(spec).items() if group != "title"}
+    return {f"{group}.{key}": value for group, fields in groups.items() for key, value in fields.items()}

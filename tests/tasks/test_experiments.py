@@ -1,0 +1,79 @@
+"""Variants that differ in one thing alone are compared with each other, in words that the report prints."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.evidence import Evidence, read_evidence
+from tasks.experiments import EXPERIMENTS, experiment_text, reaches_noise
+from tasks.pairing import Pair, Pairs
+from tasks.params import Variant
+from tests.tasks.report_workspace import build_workspace
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
+    monkeypatch.chdir(tmp_path)
+    return read_evidence(build_workspace().variants)
+
+
+def with_course(evidence: Evidence, name: str, **process: float) -> Evidence:
+    """The build with one more variant: the course's, with other betas."""
+
+    def change(spec: Variant) -> Variant:
+        return replace(spec, title=name.capitalize(), process=replace(spec.process, **process))
+
+    return with_variant(evidence, 0, name, change)
+
+
+def with_variant(evidence: Evidence, model: int, name: str, change: Callable[[Variant], Variant]) -> Evidence:
+    variant = evidence.variants[model]
+    added = replace(variant, name=name, spec=change(variant.spec))
+    return replace(evidence, variants=(*evidence.variants, added))
+
+
+def names(evidence: Evidence, key: str) -> list[tuple[str, str]]:
+    return [(changed.name, other.name) for changed, other in EXPERIMENTS[key](evidence)]
+
+
+def test_a_repair_is_named_before_what_it_repairs_whatever_their_order(evidence: Evidence) -> None:
+    repaired = with_course(evidence, "whole", beta_end=0.2)
+    assert names(repaired, "repair") == [("whole", "course")]
+    turned = replace(repaired, variants=repaired.variants[::-1])
+    assert names(turned, "repair") == [("whole", "course")]
+
+
+@pytest.mark.parametrize("betas", [(0.01,), (0.2, 0.3)])
+def test_other_betas_are_a_repair_only_where_one_schedule_of_two_reaches_noise(
+    evidence: Evidence, betas: tuple[float, ...]
+) -> None:
+    """abar_T is 0.60 with beta_T = 0.01: farther from noise than the course's 0.36. With 0.2 and 0.3 both reach it."""
+    build = evidence
+    for beta in betas:
+        build = with_course(build, f"beta{int(100 * beta)}", beta_end=beta)
+    added = replace(build, variants=build.variants[2:])
+    assert names(added, "repair") == []
+    assert reaches_noise(added, added.variants[0]) is (betas[0] >= 0.2)
+
+
+def test_a_process_without_a_last_step_reaches_noise(evidence: Evidence) -> None:
+    course, flagship = evidence.variants
+    assert reaches_noise(evidence, flagship)
+    assert not reaches_noise(evidence, course)
+
+
+def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> None:
+    def fewer(spec: Variant) -> Variant:
+        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
+
+    build = with_variant(evidence, 1, "few", fewer)
+    flagship = build.variants[1]
+    judged = {**flagship.evaluate, "fid": 4.0, "fid_low": 3.5, "fid_high": 4.5}
+    build = replace(build, variants=(*build.variants[:2], replace(build.variants[2], evaluate=judged)))
+    pairs = Pairs([Pair("flagship", "few", 120, True, 0.25, 0.1, 0.4, 40, 10, 0.001)])
+    found = experiment_text("steps", build, pairs, 0.95).replace("\\", "")
+    assert "Of 120 shared seeds, Few alone is right on 10 and Flagship alone on 40: " in found
+    assert "\u221225.0 points (\u221240.0 to \u221210.0) of class accuracy for Few (p = 0.001), resolved." in found
+    assert "FID 4.00 (3.50 to 4.50) for Few and 1.94 (1.85 to 2.10) for Flagship." in found
