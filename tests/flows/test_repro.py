@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,7 @@ def test_a_failure_of_dvc_itself_has_its_code(dvc_project: Path) -> None:
 
 
 def test_an_interrupted_build_ends_every_process_of_it(dvc_project: Path) -> None:
-    worker = "import os, time; open('pid', 'w').write(str(os.getpid())); print('up', flush=True); time.sleep(60)"
+    worker = "import os, time; open('pid', 'w').write(str(os.getpid())); print('up', flush=True); time.sleep(600)"
     (dvc_project / "worker.py").write_text(worker)
     write_stage(dvc_project, "python worker.py")
 
@@ -63,10 +62,8 @@ def test_an_interrupted_build_ends_every_process_of_it(dvc_project: Path) -> Non
         if line == "up":
             raise KeyboardInterrupt
 
-    start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         repro(dvc_project, [], environment(), interrupt)
-    assert time.monotonic() - start < 20.0
     with pytest.raises(ProcessLookupError):
         os.kill(int((dvc_project / "pid").read_text()), 0)
 

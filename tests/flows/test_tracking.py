@@ -24,6 +24,7 @@ from tasks.tracking import Writer, close_stale_runs, create_store, open_store
 from tasks.tracking import publish as publish_as
 from tasks.tracking_place import experiment_name, tracking_address
 from tests.flows.conftest import lay_out
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
 STAGES = ("train", "sample", "score", "evaluate")
@@ -294,7 +295,7 @@ def test_a_closed_port_costs_one_warning_and_little_time(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", closed_port())
     start = time.monotonic()
     assert publish("train", "course", "FINISHED", {}) is None
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < PATIENCE
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "python -m flows.reconcile" in caplog.text
 
@@ -306,7 +307,7 @@ def test_a_server_that_never_answers_costs_one_warning_and_little_time(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
         start = time.monotonic()
         assert publish("train", "course", "FINISHED", {}) is None
-        assert time.monotonic() - start < 5.0
+        assert time.monotonic() - start < PATIENCE
     assert len(caplog.records) == 1
 
 
@@ -315,7 +316,7 @@ def test_a_locked_database_costs_one_warning_and_little_time(build: Params, capl
     other.execute("BEGIN EXCLUSIVE")
     start = time.monotonic()
     assert publish("train", "course", "FINISHED", {}) is None
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < PATIENCE
     assert len(caplog.records) == 1
     other.rollback()
     other.close()
@@ -329,10 +330,10 @@ def test_a_sink_never_holds_up_training_and_closes_in_time(build: Params, monkey
         start = time.monotonic()
         for step in range(20_000):
             sink.log({"train_loss": 1.0}, step)
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < PATIENCE
         start = time.monotonic()
         sink.close()
-        assert time.monotonic() - start < 4.0
+        assert time.monotonic() - start < PATIENCE
 
 
 def test_runs_left_open_by_a_dead_process_are_closed_and_others_are_not(build: Params) -> None:
