@@ -3,7 +3,7 @@
 Stages that DVC restored from its cache ran no code and left no record, and a tracking outage loses some; this writes
 what is missing and nothing twice. It takes the results that ``dvc.lock`` proves to be those of today's parameters and
 code; of others nobody can say here what they were made with. Runs that were left open by a process that is gone are
-marked as killed.
+marked as killed, and the resume state of trainings that DVC has recorded is removed.
 """
 
 import logging
@@ -25,8 +25,10 @@ def reconcile() -> int:
     prepare_environment()
     from tasks.paths import metrics_file
     from tasks.records import JUDGE_STAGES, VARIANT_STAGES
+    from tasks.resume_state import sweep_recorded
     from tasks.tracking import close_stale_runs, publish
 
+    sweep_recorded()
     wanted: list[tuple[str, str | None]] = [(stage, None) for stage in JUDGE_STAGES]
     wanted += [(stage, variant) for variant in params.variants for stage in VARIANT_STAGES]
     made = [(stage, variant) for stage, variant in wanted if metrics_file(stage, variant).is_file()]

@@ -1,5 +1,7 @@
 """Stage ``train``: one variant, from noise to a model."""
 
+from contextlib import closing
+
 from flows.stage import call, main
 from tasks.config import load_params
 
@@ -14,8 +16,8 @@ def train(variant: str) -> None:
     from tasks.train import train_task
 
     params = load_params()
-    sink = MlflowSink(variant)
-    call(train_task, variant, params.variants[variant], params.compute, params.seed, sink)
+    with closing(MlflowSink(variant)) as sink:  # its thread must end with the stage, however early that fails
+        call(train_task, variant, params.variants[variant], params.compute, params.seed, sink)
 
 
 if __name__ == "__main__":

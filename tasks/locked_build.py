@@ -3,7 +3,7 @@
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ class LockedBuild:
             variant: its variant, or None.
         """
         return self._objection(stage_name(stage, variant))
+
+    def holds(self, files: Mapping[str, str]) -> bool:
+        """Whether these files were the outputs of stages; the workspace may have lost them since.
+
+        Args:
+            files: DVC's hash by path; none at all proves nothing.
+        """
+        return bool(files) and all(self._made.get(path, (None, None))[0] == md5 for path, md5 in files.items())
 
     def _objection(self, name: str) -> str:
         if name not in self._reasons:

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import shutil
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -26,14 +23,15 @@ from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.resume_state import mark_published, sweep_recorded
 from tasks.signals import stop_requests
 from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
 from tasks.training_run import TrainingRun, begin_run
 from tasks.validation import Validation
-from tasks.weights import save_model
+from tasks.weights import WEIGHTS, save_model
 
 logger = logging.getLogger(__name__)
-ASIDE = ".finished-"
+HISTORY = "history.csv"
 
 
 def run_training(
@@ -42,14 +40,15 @@ def run_training(
     """Train a variant, or go on where an interrupted run of the same identity stopped.
 
     Writes the averaged weights with their card, the history, the validation loss by noise level and the snapshots under
-    ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``.
+    ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``. The run's own state
+    stays until ``dvc.lock`` holds these results; until then, running it again takes no step and writes the same bytes.
 
     Args:
         variant: its name.
         spec: its description, of which only the network, the process and the training count here.
         compute: device, threads and precision.
         seed: the user's seed.
-        sink: told of every row of the history as it is written.
+        sink: told of every row of the history as it is written; whoever opened it closes it.
 
     Raises:
         StoppedError: a signal asked to stop; the state was saved.
@@ -57,6 +56,7 @@ def run_training(
         ConfigError: the run's folder holds a checkpoint of another configuration.
         IntegrityError: the run's checkpoints, or its data, are damaged.
     """
+    sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
     split = load_split("train")
     config = run_config(spec, compute, seed, device)
@@ -65,9 +65,7 @@ def run_training(
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
     trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
-    summary = publish(trainer, environment_record(compute, device))
-    _discard(folder)  # it serves an unfinished run; what is finished is DVC's to keep
-    return summary
+    return publish(trainer, environment_record(compute, device))
 
 
 def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
@@ -123,8 +121,6 @@ class Trainer:
         except NonFiniteError as error:
             remedy = "lower the learning rate"
             raise DivergedError(title, f"diverged at {error}", "finite numbers", remedy) from error
-        finally:
-            self._sink.close()
 
     def _after(self, report: StepReport) -> None:
         run, training, step = self.run, self.training, report.step
@@ -166,7 +162,7 @@ def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
     card = {"variant": variant, "identity": identity, "config": run.config, "parameters": parameters}
     card["snapshots"] = publish_snapshots(variant, run.folder, training)
     digest = save_model(variant, run.ema.model, {**card, "environment": environment})
-    write_table(artifact(variant, "history.csv"), trainer.journal.table())
+    write_table(artifact(variant, HISTORY), trainer.journal.table())
     write_table(artifact(variant, "noise_levels.csv"), pd.DataFrame(trainer.levels.rows))
     summary = {
         "variant": variant,
@@ -179,6 +175,7 @@ def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
         "snapshots": [_validated_snapshot(trainer.journal.rows, step) for step in snapshot_steps(training)],
     }
     write_json(metrics_file("train", variant), summary)
+    mark_published(run.folder, [artifact(variant, WEIGHTS), artifact(variant, HISTORY)])
     return summary
 
 
@@ -203,13 +200,6 @@ def summary_of(trainer: Trainer) -> dict[str, Any]:
 def _validated_snapshot(rows: list[Row], step: int) -> dict[str, Any]:
     (val_loss,) = (row["val_loss"] for row in rows if row["step"] == step)
     return {"step": step, "val_loss": val_loss, "file": snapshot_name(step)}
-
-
-def _discard(folder: Path) -> None:
-    """Remove a run's folder, so that a kill leaves all of it or none under its name, and what earlier kills left."""
-    folder.replace(tempfile.mkdtemp(prefix=ASIDE, dir=folder.parent))
-    for rest in folder.parent.glob(f"{ASIDE}*"):
-        shutil.rmtree(rest, ignore_errors=True)
 
 
 train_task = task(name="train", cache_policy=NO_CACHE)(run_training)

@@ -97,13 +97,15 @@ def _locked_stages() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _locked_stage(definition: dict[str, Any], variant: str, params: dict[str, Any]) -> dict[str, Any]:
     def hashed(key: str, *left_out: str) -> list[dict[str, str]]:
-        names = [str(name).replace("${item.variant}", variant) for name in definition.get(key, [])]
+        entries = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in definition.get(key, [])]
+        names = [str(entry).replace("${item.variant}", variant) for entry in entries]
         return [{"path": name, "md5": _md5(Path(name))} for name in names if not name.endswith(left_out)]
 
     keys = [str(key).replace("${item.variant}", variant) for key in definition["params"]]
     values = {key: _under(params, key.split(".")) for key in keys}
     deps = hashed("deps", ".py", "data/raw", "${scorer.folder}")
-    return {"params": {"params.yaml": values}, "deps": deps, "outs": [*hashed("outs"), *hashed("metrics")]}
+    outs = [*hashed("outs"), *hashed("metrics"), *hashed("plots")]
+    return {"params": {"params.yaml": values}, "deps": deps, "outs": outs}
 
 
 def _under(content: Any, parts: list[str]) -> Any:

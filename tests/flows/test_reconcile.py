@@ -11,8 +11,9 @@ import pytest
 from flows.reconcile import reconcile
 from tasks.files import read_json, write_json, write_text
 from tasks.params import Params
-from tasks.paths import artifact, metrics_file
+from tasks.paths import WORK, artifact, metrics_file
 from tasks.records import beginning, note_run
+from tasks.resume_state import mark_published
 from tasks.tracking import open_store, publish
 from tests.flows.conftest import lock_up
 
@@ -198,6 +199,19 @@ def test_a_run_left_open_by_a_dead_process_is_closed(small: Params) -> None:
     run = client.create_run(experiment, tags={"stage": "train", "run.process": f"{os.uname().nodename}:99999999"})
     reconcile()
     assert client.get_run(run.info.run_id).info.status == "KILLED"
+
+
+def test_the_state_of_a_recorded_training_is_removed_even_in_an_outage(
+    small: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    write_text(artifact("flagship", "history.csv"), "of a training that DVC has not recorded\n")
+    states = {variant: WORK / variant / "0123456789abcdef" for variant in ("course", "flagship")}
+    for variant, state in states.items():
+        mark_published(state, [artifact(variant, name) for name in ("model.safetensors", "history.csv")])
+    reconcile()
+    assert not states["course"].exists()
+    assert states["flagship"].is_dir()
 
 
 def test_without_results_nothing_is_opened(small: Params) -> None:

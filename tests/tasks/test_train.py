@@ -20,6 +20,7 @@ import torch
 from models.build import build_diffusion
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
+from tasks.locked_build import dvc_md5
 from tasks.params import Variant
 from tasks.reproducibility import derived_seed, torch_generator
 from tasks.train import run_config, run_training
@@ -30,7 +31,7 @@ class SignalAt:
     """A metric sink that sends this process a signal when a step is logged."""
 
     def __init__(self, step: int, number: int) -> None:
-        self.step, self.number, self.closed = step, number, False
+        self.step, self.number = step, number
 
     def log(self, row: dict[str, Any], step: int) -> None:
         assert row["step"] == step
@@ -38,7 +39,33 @@ class SignalAt:
             os.kill(os.getpid(), self.number)
 
     def close(self) -> None:
-        self.closed = True
+        pytest.fail("whoever opens a sink closes it")
+
+
+class Recorder:
+    """A metric sink that keeps the steps it is told of."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        self.steps.append(step)
+
+    def close(self) -> None:
+        pass
+
+
+def published(variant: str) -> dict[str, str]:
+    """The sha256 of everything that a training leaves for others."""
+    files = [path for path in Path("artifacts", variant).rglob("*") if path.is_file()]
+    return {str(path): sha256_file(path) for path in [*files, Path(f"reports/metrics/train/{variant}.json")]}
+
+
+def lock_training(variant: str) -> None:
+    """Record a training as DVC does once its stage has ended."""
+    paths = [f"artifacts/{variant}/{name}" for name in ("model.safetensors", "history.csv")]
+    outs = [{"path": path, "md5": dvc_md5(Path(path))} for path in paths]
+    write_json(Path("dvc.lock"), {"schema": "2.0", "stages": {f"train@{variant}": {"outs": outs}}})
 
 
 def losses(variant: str) -> pd.DataFrame:
@@ -54,7 +81,6 @@ def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, wor
         with pytest.raises(StoppedError, match="resumes from") as caught:
             run_training("parts", VARIANTS[variant], CPU, SEED, sink)
         assert caught.value.exit_code == 128 + number
-        assert sink.closed
         assert not Path("artifacts/parts").exists()
     parts = run_training("parts", VARIANTS[variant], CPU, SEED)
     assert parts["weights_sha256"] == whole["weights_sha256"]
@@ -216,11 +242,46 @@ def test_what_the_weights_depend_on_is_another_training(other: Variant, workspac
     assert run_config(other, CPU, SEED, device) != run_config(COURSE, CPU, SEED, device)
 
 
-def test_a_finished_run_leaves_no_state_and_trains_again_to_the_same_bits(workspace: Path) -> None:
+def test_a_run_killed_between_its_results_and_the_lock_takes_no_step_and_writes_the_same_bytes(workspace: Path) -> None:
     first = run_training("course", COURSE, CPU, SEED)
-    assert list(Path(".work/course").iterdir()) == []
-    again = run_training("course", COURSE, CPU, SEED)
+    before = published("course")
+    assert len(before) == 9
+    shutil.rmtree("artifacts")  # as DVC does before it runs the stage again
+    shutil.rmtree("reports")
+    sink = Recorder()
+    assert run_training("course", COURSE, CPU, SEED, sink) == first
+    assert sink.steps == []
+    assert published("course") == before
+
+
+def test_a_recorded_training_that_is_asked_for_again_begins_at_its_first_step(workspace: Path) -> None:
+    first = run_training("course", COURSE, CPU, SEED)
+    lock_training("course")
+    shutil.rmtree("artifacts")
+    sink = Recorder()
+    again = run_training("course", COURSE, CPU, SEED, sink)
+    assert sink.steps == [1, 2, 4, 6, 8, 10, 12]
     assert (again["weights_sha256"], again["train_loss_final"]) == (first["weights_sha256"], first["train_loss_final"])
+
+
+def test_a_training_asked_for_again_and_killed_before_the_lock_is_not_taken_for_the_recorded_one(
+    workspace: Path,
+) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    lock_training("course")
+    second = run_training("course", COURSE, CPU, SEED)
+    sink = Recorder()
+    assert run_training("course", COURSE, CPU, SEED, sink) == second
+    assert sink.steps == []
+
+
+def test_the_next_training_removes_the_state_of_what_is_recorded(workspace: Path) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    lock_training("course")
+    with pytest.raises(StoppedError):
+        run_training("flagship", FLAGSHIP, CPU, SEED, SignalAt(1, signal.SIGTERM))
+    assert list(Path(".work/course").iterdir()) == []
+    assert len(list(Path(".work/flagship").iterdir())) == 1
 
 
 def test_a_kill_while_the_state_is_removed_leaves_none_to_stumble_over(
@@ -231,17 +292,19 @@ def test_a_kill_while_the_state_is_removed_leaves_none_to_stumble_over(
         (folder / "journal.jsonl").unlink()
         raise KeyboardInterrupt
 
+    first = run_training("course", COURSE, CPU, SEED)
+    lock_training("course")
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.train.shutil", SimpleNamespace(rmtree=killed))
+        patch.setattr("tasks.resume_state.shutil", SimpleNamespace(rmtree=killed))
         with pytest.raises(KeyboardInterrupt):
             run_training("course", COURSE, CPU, SEED)
-    first = read_json(Path("reports/metrics/train/course.json"))
     (left,) = Path(".work/course").iterdir()
     assert list(left.glob("step-*"))
     assert left.name.startswith(".")
     again = run_training("course", COURSE, CPU, SEED)
     assert again["weights_sha256"] == first["weights_sha256"]
-    assert list(Path(".work/course").iterdir()) == []
+    (state,) = Path(".work/course").iterdir()
+    assert not state.name.startswith(".")
 
 
 def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
