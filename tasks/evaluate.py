@@ -14,14 +14,15 @@ from models.intervals import Interval
 from models.manifold import compare_manifolds
 from tasks.accuracy import accuracies
 from tasks.dataset import Split, class_balanced, load_split
-from tasks.errors import ConfigError, IntegrityError
-from tasks.files import read_arrays, write_json, write_table
+from tasks.errors import ConfigError
+from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.labels import NUM_CLASSES
 from tasks.memorisation import memorisation_block
 from tasks.params import Compute, Evaluate
 from tasks.paths import artifact, metrics_file
 from tasks.reproducibility import torch_generator
+from tasks.samples import Samples, load_samples
 
 REFERENCE_PER_CLASS = 1000
 JACKKNIFE_GROUPS = 50
@@ -44,21 +45,6 @@ class RealFeatures:
         """The first vectors of every class, ``count`` in all or as many as there are."""
         by_class = self.features.reshape(NUM_CLASSES, -1, self.features.shape[1])
         return by_class[:, : max(1, count // NUM_CLASSES)].flatten(0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """A variant's images with what was asked for.
-
-    Attributes:
-        images: uint8, shape (N, 28, 28).
-        labels: class that each image should show, int64, shape (N,).
-        seeds: what each image was drawn from, int64, shape (N,).
-    """
-
-    images: Tensor
-    labels: Tensor
-    seeds: Tensor
 
 
 def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int) -> dict[str, Any]:
@@ -87,21 +73,6 @@ def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int
     write_table(artifact(variant, "judgements.csv"), judgements(samples, logits))
     write_json(metrics_file("evaluate", variant), block)
     return block
-
-
-def load_samples(variant: str) -> Samples:
-    """A variant's images, the classes they were asked to show and their seeds.
-
-    Raises:
-        MissingResourceError: none have been drawn.
-        IntegrityError: the file is damaged.
-    """
-    path = artifact(variant, "samples.npz")
-    arrays = read_arrays(path)
-    names = ("images", "labels", "seeds")
-    if not set(names) <= set(arrays):
-        raise IntegrityError(str(path), "lacks images, labels or seeds", "all three", f"rerun sample@{variant}")
-    return Samples(*(torch.from_numpy(arrays[name]) for name in names))
 
 
 def judgements(samples: Samples, logits: Tensor) -> pd.DataFrame:

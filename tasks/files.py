@@ -41,6 +41,27 @@ def sync_file(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say in one line what keeps ``path`` from being written.
+
+    Errors of the pipeline pass, and so does FileNotFoundError: what is missing is something to be read.
+
+    Args:
+        path: the file or folder being written.
+
+    Raises:
+        TryAgainError: the disk is full or failing.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise TryAgainError(str(path), f"cannot be written ({reason})", "a writable disk", "free space") from error
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file, then put it in the place of ``path`` in one step.
 
@@ -51,43 +72,48 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         TryAgainError: the disk is full or failing; the old file, if any, is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        sync_file(temporary)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise TryAgainError(str(path), f"cannot be written ({reason})", "a writable disk", "free space") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o644)
+            sync_file(temporary)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def folder_written_atomically(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces ``path`` once the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                file.chmod(0o644)
-                sync_file(file)
-        replaced = temporary.with_name(f"{temporary.name}-old")
-        if path.exists():
-            path.replace(replaced)  # two renames: a kill leaves a whole folder or none, never half of one
-        temporary.replace(path)
-        sync_folder(path.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Yield an empty temporary folder that replaces ``path`` once the block ends without an error.
+
+    What killed processes left of the same folder is removed first, so no two may write it at a time.
+
+    Args:
+        path: the folder to create or replace; the one that it lies in is created if needed.
+
+    Raises:
+        TryAgainError: the disk is full or failing.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            yield temporary
+            _flush_folder(temporary)
+            replaced = temporary.with_name(f"{temporary.name}-old")
+            if path.exists():
+                path.replace(replaced)  # two renames: a kill leaves a whole folder or none, never half of one
+            temporary.replace(path)
+            sync_folder(path.parent)
+            shutil.rmtree(replaced, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -177,8 +203,35 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV table written by :func:`write_table`."""
-    return pd.read_csv(require_file(path))
+    """Read a CSV table written by :func:`write_table`.
+
+    Raises:
+        MissingResourceError: there is no such file.
+        IntegrityError: it is damaged.
+    """
+    try:
+        return pd.read_csv(require_file(path))
+    except ValueError as error:  # of which every error of pandas' parser is one
+        remedy = "rerun the stage that writes it"
+        raise IntegrityError(str(path), "is damaged", "a table of comma-separated values", remedy) from error
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary folders of earlier writes of ``path``: to DVC they are part of the folder they lie in."""
+    for folder in path.parent.glob(f".{path.name}-*"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Give a folder and all in it their permissions, and flush everything to disk."""
+    for entry in [folder, *sorted(folder.rglob("*"))]:
+        if entry.is_dir():
+            entry.chmod(0o755)
+            sync_folder(entry)
+        else:
+            entry.chmod(0o644)
+            sync_file(entry)
 
 
 def _fill(path: Path, content: bytes) -> None:

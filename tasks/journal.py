@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.files import write_text
+from tasks.files import disk_errors, write_text
 
 Row = dict[str, Any]
 COLUMNS = ("step", "images", "seconds", "train_loss", "val_loss", "lr", "grad_norm")
@@ -27,12 +27,16 @@ class Journal:
         write_text(path, "".join(_line(row) for row in self.rows))
 
     def append(self, row: Row) -> None:
-        """Add one row."""
-        self.rows.append(row)
-        with self._path.open("a", encoding="utf-8") as handle:
+        """Add one row.
+
+        Raises:
+            TryAgainError: the disk is full or failing; the line may be torn, which :func:`read_journal` overlooks.
+        """
+        with disk_errors(self._path), self._path.open("a", encoding="utf-8") as handle:
             handle.write(_line(row))
             handle.flush()
             os.fsync(handle.fileno())
+        self.rows.append(row)
 
     def table(self) -> pd.DataFrame:
         """All rows as a table with the columns of ``history.csv``."""

@@ -13,11 +13,12 @@ from models.intervals import Interval, bootstrap_mean, share_of
 from models.similarity import class_embeddings, cosines, own_class_cosines, prompt_probabilities
 from tasks.captions import score_prompts
 from tasks.clip_encoder import ImageTextEncoder, encode_prompts
-from tasks.files import read_arrays, write_json, write_table
+from tasks.files import write_json, write_table
 from tasks.labels import CLASS_SLUGS
 from tasks.params import Compute, Evaluate, Scorer
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.reproducibility import torch_generator
+from tasks.samples import Samples, load_samples
 from tasks.scorer_artifact import load_scorer
 
 RANKED = 12
@@ -137,12 +138,11 @@ def run_scoring(variant: str, scorer: Scorer, evaluate: Evaluate, compute: Compu
         IntegrityError: one of them is damaged or not what was recorded.
     """
     encoder = load_scorer(scorer, compute)
-    samples = {name: torch.from_numpy(array) for name, array in read_arrays(artifact(variant, "samples.npz")).items()}
-    labels = samples["labels"]
-    scores = score_images(encoder, samples["images"], labels, scorer)
-    metrics = summary(scores, labels, evaluate, seed) | _extremes(scores)
-    write_table(artifact(variant, "scores.csv"), _image_table(scores, labels, samples["seeds"]))
-    write_table(table_file(f"clip_{variant}"), _class_table(metrics["per_class"], labels))
+    samples = load_samples(variant)
+    scores = score_images(encoder, samples.images, samples.labels, scorer)
+    metrics = summary(scores, samples.labels, evaluate, seed) | _extremes(scores)
+    write_table(artifact(variant, "scores.csv"), _image_table(scores, samples))
+    write_table(table_file(f"clip_{variant}"), _class_table(metrics["per_class"], samples.labels))
     write_json(metrics_file("score", variant), metrics)
     return metrics
 
@@ -160,8 +160,8 @@ def _extremes(scores: ImageScores) -> dict[str, list[int]]:
     return {"best": order[:RANKED].tolist(), "worst": order.flip(0)[:RANKED].tolist()}
 
 
-def _image_table(scores: ImageScores, labels: Tensor, seeds: Tensor) -> pd.DataFrame:
-    columns = {"index": torch.arange(len(labels)), "label": labels, "seed": seeds}
+def _image_table(scores: ImageScores, samples: Samples) -> pd.DataFrame:
+    columns = {"index": torch.arange(len(samples.labels)), "label": samples.labels, "seed": samples.seeds}
     for name in ("good", "clear", "blurry", "margin", "predicted", "probability"):
         columns[name] = getattr(scores, name)
     return pd.DataFrame({name: column.numpy() for name, column in columns.items()})

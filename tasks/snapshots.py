@@ -10,7 +10,7 @@ from models.spec import TrainingSpec
 from tasks.files import folder_written_atomically, sha256_file
 from tasks.params import Variant
 from tasks.paths import artifact
-from tasks.weights import checked_card, load_weights, save_weights
+from tasks.weights import card_errors, checked_card, load_weights, save_weights
 
 FOLDER = "snapshots"
 UNTRAINED = 0
@@ -65,9 +65,11 @@ def kept_snapshots(variant: str, spec: Variant) -> dict[int, str]:
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: it was trained with another network or process.
+        IntegrityError: it was trained with another network or process, or its card is damaged.
     """
-    return {entry["step"]: entry["sha256"] for entry in checked_card(variant, spec)["snapshots"]}
+    card = checked_card(variant, spec)
+    with card_errors(variant):
+        return {entry["step"]: entry["sha256"] for entry in card["snapshots"]}
 
 
 def load_snapshot(variant: str, spec: Variant, step: int, digest: str) -> Diffusion:

@@ -1,6 +1,10 @@
 """Files are whole or absent, equal content gives equal bytes, and damage is named."""
 
 import errno
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +51,49 @@ def test_an_interrupted_folder_keeps_the_old_one(tmp_path: Path) -> None:
         (temporary / "absent").read_text()
     assert (folder / "a").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_write_of_a_folder_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    program = "import os, sys; from pathlib import Path; from tasks.files import folder_written_atomically\n"
+    program += "with folder_written_atomically(Path(sys.argv[1])) as temporary:\n"
+    program += "    (temporary / 'a').write_text('new'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", program, str(folder)], cwd=Path(__file__).parents[2], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".snapshots-")
+    neighbours = [tmp_path / ".figures-abc", tmp_path / ".snapshots-of-none.json"]
+    neighbours[0].mkdir()
+    neighbours[1].touch()
+    with folder_written_atomically(folder) as temporary:
+        (temporary / "a").write_text("newer")
+    assert set(tmp_path.iterdir()) == {folder, *neighbours}
+
+
+def test_a_folder_is_on_the_disk_with_all_it_holds_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    flush, rename = os.fsync, Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (events.append(os.readlink(f"/proc/self/fd/{handle}")), flush(handle))
+    )
+    monkeypatch.setattr(Path, "replace", lambda source, target: (events.append("renamed"), rename(source, target)))
+    with folder_written_atomically(tmp_path / "folder") as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "a").write_text("new")
+    entries = [str(temporary / name) for name in ("", "inner", "inner/a")]
+    assert events == [*entries, "renamed", str(tmp_path)]
+
+
+def test_other_errors_than_the_disks_pass_through_a_write(tmp_path: Path) -> None:
+    def refuse(_: Path) -> None:
+        raise IntegrityError("source", "is damaged", "a whole one", "fetch it again")
+
+    with pytest.raises(IntegrityError, match="source"):
+        write_atomically(tmp_path / "a", refuse)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        write_atomically(tmp_path / "a", lambda temporary: shutil.copyfile(tmp_path / "absent", temporary))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
