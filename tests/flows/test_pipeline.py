@@ -1,10 +1,12 @@
 """The parent flow: what it refuses, what it tells its stages, and one whole build."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,18 @@ pytestmark = pytest.mark.filterwarnings("default:::prefect")
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project, so that a build under test leaves nothing behind in the real one."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the project, so that a build under test leaves nothing behind in the real one, nor any process."""
     root = tmp_path / "project"
     for path in flows.workspace.project_files(ROOT):
         if path.parts[0] not in ("tests", "docs"):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes((ROOT / path).read_bytes())
     monkeypatch.chdir(root)
-    return root
+    yield root
+    for number in working_below(root):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(number), signal.SIGKILL)
 
 
 def program(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -35,6 +40,25 @@ def program(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command, env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
+
+
+def wait_for(fact: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float) -> None:
+    """Wait until something is so, while a process that brings it about is running."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def working_below(folder: Path) -> dict[str, str]:
+    """The other processes whose working folder is ``folder`` or lies in it: their numbers and command lines."""
+    found = {}
+    for place in {*Path("/proc").glob("[0-9]*")} - {Path(f"/proc/{os.getpid()}")}:
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+            if (place / "cwd").readlink().is_relative_to(folder):
+                found[place.name] = (place / "cmdline").read_text().replace("\0", " ")
+    return found
 
 
 @pytest.mark.parametrize("target", ["--force", "train; rm -rf /", "../x", "Train"])
@@ -81,18 +105,21 @@ def test_a_stage_that_fails_gives_the_build_its_exit_code(project: Path) -> None
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_stages_too(project: Path) -> None:
+def test_sigterm_ends_the_stages_too_and_their_work_is_saved(project: Path) -> None:
+    profile, run = project / "profiles" / "demo.yaml", project / "builds" / "demo" / ".work" / "course"
+    short = "steps: 60, batch: 64, validate_every: 20, checkpoint_every: 20"
+    endless = "steps: 1000000, batch: 64, validate_every: 1000000, checkpoint_every: 1000000"
+    assert short in profile.read_text()
+    profile.write_text(profile.read_text().replace(short, endless))
     process = program("--profile", "demo", "train@course")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("> python -m flows.train"):
-            break
-    time.sleep(8)  # into the training
+    wait_for(lambda: any(file.stat().st_size for file in run.glob("*/journal.jsonl")), process, seconds=180)
+    assert any("flows.train course" in command for command in working_below(project).values())
+    assert not list(run.glob("*/step-*"))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(project) not in left
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert working_below(project) == {}
+    assert {file.suffix for file in run.glob("*/step-*")} == {".json", ".safetensors"}
 
 
 @pytest.mark.slow
