@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 from flows.environment import MLFLOW_PORT, PREFECT_PORT, PRIVATE, SERVICES, answers, log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded
 from tasks.errors import MissingResourceError, TryAgainError
-from tasks.files import write_json
 from tasks.paths import project_root
 from tasks.tracking_place import STORE, local_store
 
@@ -145,6 +144,8 @@ def _require_free_port(service: Service) -> None:
 
 
 def _start(service: Service) -> "subprocess.Popen[bytes]":
+    from tasks.files import write_json
+
     service.record.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     with service.record.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(

@@ -18,7 +18,6 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from tasks.config import PARAMS, overlay, parse_params, profile_file
 from tasks.errors import MissingResourceError
-from tasks.files import write_atomically, write_json, write_text
 from tasks.paths import WORKSPACE_MARK, project_root
 from tasks.strict_yaml import AMBIGUOUS, read_mapping
 
@@ -44,6 +43,8 @@ def prepare_workspace(profile: str | None) -> Path:
     if profile is None:
         return root
     content = profile_params(root, profile)
+    from tasks.files import write_json
+
     workspace = root / BUILDS / profile
     files = [path for path in project_files(root) if path not in OWN and path.parts[0] not in NOT_COPIED]
     for path in _vanished(workspace, files):
@@ -120,6 +121,8 @@ def _vanished(workspace: Path, files: list[Path]) -> set[Path]:
 
 
 def _copy_if_changed(source: Path, target: Path) -> None:
+    from tasks.files import write_atomically
+
     if not target.is_file() or target.stat().st_size != source.stat().st_size or _differ(source, target):
         write_atomically(target, lambda temporary: _copy(source, temporary))
         shutil.copymode(source, target)
@@ -134,6 +137,8 @@ def _differ(left: Path, right: Path) -> bool:
 
 
 def _write_if_changed(path: Path, text: str) -> None:
+    from tasks.files import write_text
+
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 

@@ -65,6 +65,9 @@ def own_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
         (["flows.train", "nope"], None, "error: variants: has no 'nope'"),
         (["flows.train"], None, "error: command line: the following arguments are required: variant"),
         (["flows.fetch", "--fast"], None, "error: command line: unrecognized arguments: --fast"),
+        (["flows.reconcile"], "seed: x\n", "error: params.yaml"),
+        (["flows.reconcile", "--profile", "nope"], None, "error: --profile: got 'nope'"),
+        (["flows.services", "begin"], None, "error: command line: argument command: invalid choice: 'begin'"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2_before_anything_slow_is_imported(
@@ -76,7 +79,9 @@ def test_bad_input_is_one_line_and_code_2_before_anything_slow_is_imported(
     (line,) = own_lines(done)
     assert line.startswith(expected)
     assert done.returncode == 2
-    assert not any(f"| {name}\n" in done.stderr for name in ("torch", "prefect", "numpy", "pandas", "mlflow"))
+    imported = {entry.rpartition("|")[2].strip() for entry in done.stderr.splitlines()}
+    assert "tasks.errors" in imported
+    assert imported.isdisjoint({"torch", "prefect", "numpy", "pandas", "mlflow"})
     assert not Path(".work").exists()
 
 
