@@ -148,7 +148,8 @@ class Scorer:
         require(all(_is_short_text(word) for word in words), "class_words", "printable words of 1 to 60 characters")
         for key in ("good_prompt", "clear_prompt", "blurry_prompt", "noisy_prompt"):
             prompt = getattr(self, key)
-            require(_is_short_text(prompt, 200) and prompt.count("{}") == 1, key, "a sentence with {} once")
+            whole = prompt.count("{") == prompt.count("}") == prompt.count("{}") == 1
+            require(_is_short_text(prompt, 200) and whole, key, "a sentence with {} once and no other brace")
         require(0.0 < self.blur_sigma[0] <= self.blur_sigma[1] <= 10.0, "blur_sigma", "two rising numbers up to 10")
         require(0.0 < self.noise_sigma[0] <= self.noise_sigma[1] <= 2.0, "noise_sigma", "two rising numbers up to 2")
         written_out = _is_short_text(self.folder, 1000) and not self.folder.startswith("~")
