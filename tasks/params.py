@@ -281,6 +281,10 @@ class Params:
         require(1 <= len(self.variants) <= 64, "variants", "at least one variant")
         free = RESERVED.isdisjoint(self.variants)
         require(free, "variants", f"names other than {' and '.join(sorted(RESERVED))}, whose folders the judges have")
+        known: dict[str, str] = {}
+        for name, variant in self.variants.items():
+            first = known.setdefault(variant.title, name)  # the report tells variants apart by their titles
+            require(first == name, f"variants.{name}.title", f"a title of its own, since variants.{first} has this one")
 
     def variant(self, name: str) -> Variant:
         """The variant called ``name``.

@@ -184,6 +184,19 @@ def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
         parse_params(content, "params.yaml")
 
 
+def test_two_variants_must_not_share_a_title() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["copy"] = copy.deepcopy(content["variants"]["course"])
+    with pytest.raises(ConfigError) as caught:
+        parse_params(content, "params.yaml")
+    assert str(caught.value) == (
+        "params.yaml: variants.copy.title: got 'Course DDPM'; "
+        "expected a title of its own, since variants.course has this one; do correct the value"
+    )
+    content["variants"]["copy"]["title"] = "Course DDPM, copied"
+    assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
+
+
 def test_an_unknown_profile_is_refused_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
