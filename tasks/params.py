@@ -278,6 +278,9 @@ class Params:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "seed", "a number from 0 to 2147483647")
+        images = 10 * self.sample.per_class
+        enough = self.evaluate.neighbours < images
+        require(enough, "evaluate.neighbours", f"fewer than a variant's images, 10 * sample.per_class = {images}")
         require(1 <= len(self.variants) <= 64, "variants", "at least one variant")
         free = RESERVED.isdisjoint(self.variants)
         require(free, "variants", f"names other than {' and '.join(sorted(RESERVED))}, whose folders the judges have")

@@ -184,6 +184,17 @@ def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
         parse_params(content, "params.yaml")
 
 
+def test_more_neighbours_than_images_are_refused_before_anything_is_trained() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["sample"]["per_class"] = 10
+    content["evaluate"]["neighbours"] = 100
+    expected = r"evaluate\.neighbours: got 100; expected fewer than a variant's images, 10 \* sample\.per_class = 100;"
+    with pytest.raises(ConfigError, match=expected):
+        parse_params(content, "params.yaml")
+    content["evaluate"]["neighbours"] = 99
+    assert parse_params(content, "params.yaml").evaluate.neighbours == 99
+
+
 def test_two_variants_must_not_share_a_title() -> None:
     content = copy.deepcopy(CONTENT)
     content["variants"]["copy"] = copy.deepcopy(content["variants"]["course"])
