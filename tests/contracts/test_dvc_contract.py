@@ -108,10 +108,15 @@ def test_parameters_are_those_that_are_read(stage: str) -> None:
     assert declared == params_read(stage)
 
 
-@pytest.mark.parametrize("stage", ["critic", "scorer", "score", "evaluate", "figures"])
-def test_single_keys_of_the_evaluation_are_those_that_are_read(stage: str) -> None:
-    declared = {str(key).removeprefix("evaluate.") for key in STAGES[stage]["params"] if "evaluate." in str(key)}
-    assert declared == {key for name in closure(stage) for key in attributes_of("evaluate", (ROOT / name).read_text())}
+READ_IN_PART = [("evaluate", stage) for stage in ("critic", "scorer", "score", "evaluate", "figures")]
+READ_IN_PART += [("sample", "references")]
+
+
+@pytest.mark.parametrize(("group", "stage"), READ_IN_PART)
+def test_single_keys_of_a_group_are_those_that_are_read(group: str, stage: str) -> None:
+    prefix = f"{group}."
+    declared = {key.removeprefix(prefix) for key in map(str, STAGES[stage]["params"]) if key.startswith(prefix)}
+    assert declared == {key for name in closure(stage) for key in attributes_of(group, (ROOT / name).read_text())}
 
 
 @pytest.mark.parametrize("stage", sorted(name for name, stage in STAGES.items() if "matrix" in stage))
