@@ -46,12 +46,14 @@ class StepReport:
         loss: mean training loss of the batch, before the update.
         grad_norm: global gradient norm before clipping.
         lr: Adam's learning rate in this step.
+        images: number of images in its batch.
     """
 
     step: int
     loss: float
     grad_norm: float
     lr: float
+    images: int
 
 
 class NonFiniteError(ArithmeticError):
@@ -134,7 +136,8 @@ def train_steps(
         _require_finite(norm, step, "gradient norm")
         for optimizer in optimizers:
             _update(optimizer, factor)
-        yield StepReport(step=step + 1, loss=loss.item(), grad_norm=norm, lr=spec.lr * factor)
+        lr, images = spec.lr * factor, len(batch.labels)
+        yield StepReport(step=step + 1, loss=loss.item(), grad_norm=norm, lr=lr, images=images)
 
 
 def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:

@@ -17,7 +17,7 @@ class BatchOrder:
 
     Args:
         count: number of images.
-        batch: images a step, at most ``count``.
+        batch: images a step; all of them where there are fewer.
         seed: the user's seed.
     """
 
@@ -26,7 +26,7 @@ class BatchOrder:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def indices(self, step: int) -> Tensor:
-        """Indices of the images of a step, counted from 0; shape (batch,)."""
+        """Indices of the images of a step, counted from 0; as many in every step."""
         per_epoch = self._count // self._batch
         epoch, position = divmod(step, per_epoch)
         if epoch != self._epoch:

@@ -47,7 +47,8 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
     """
     device = prepare_compute(compute)
     start = time.monotonic()
-    classifier = fit(critic, load_split("train"), compute, seed)
+    split = load_split("train")
+    classifier = fit(critic, split, compute, seed)
     seconds = time.monotonic() - start
     card = {"seed": seed, "data_sha256": sha256_file(split_file("train"))}
     save_critic(classifier, critic, {**card, "environment": environment_record(compute, device)})
@@ -55,7 +56,7 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
         **_test_results(Judge(classifier, device), evaluate.confidence),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
         "features": critic.features,
-        "images": critic.steps * critic.batch,
+        "images": critic.steps * _images_per_step(len(split), critic),
         "seconds": seconds,
     }
     write_json(metrics_file("critic"), metrics)
@@ -90,9 +91,14 @@ def fit(critic: Critic, split: Split, compute: Compute, seed: int) -> Classifier
     return classifier
 
 
+def _images_per_step(count: int, critic: Critic) -> int:
+    """The batch, or all images where there are fewer."""
+    return min(critic.batch, count)
+
+
 def _order(count: int, critic: Critic, generator: torch.Generator) -> Iterator[Tensor]:
     """Indices of every step's images: each epoch in an order of its own, without its incomplete last batch."""
-    batch = min(critic.batch, count)
+    batch = _images_per_step(count, critic)
     per_epoch = count // batch
     for step in range(critic.steps):
         if step % per_epoch == 0:

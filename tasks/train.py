@@ -142,7 +142,7 @@ class Trainer:
         run = self.run
         row: Row = {
             "step": report.step,
-            "images": report.step * self.training.batch,
+            "images": report.step * report.images,  # which may be fewer than the batch asked for
             "seconds": round(run.seconds, 3),
             "train_loss": sum(run.window) / len(run.window),
             "val_loss": self.validation.loss(run.ema.model) if validate else None,

@@ -78,6 +78,7 @@ def test_a_step_equals_one_written_out_by_hand() -> None:
         losses.append(loss.item())
     assert [report.loss for report in reports] == pytest.approx(losses, rel=1e-6)
     assert [report.step for report in reports] == list(range(1, 11))
+    assert {report.images for report in reports} == {4}
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
 

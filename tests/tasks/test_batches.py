@@ -24,6 +24,11 @@ def test_the_order_does_not_depend_on_where_reading_began() -> None:
     assert [resumed.indices(step).tolist() for step in range(6, 9)] == expected[6:]
 
 
+def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
+    order = BatchOrder(count=7, batch=10, seed=SEED)
+    assert [sorted(order.indices(step).tolist()) for step in range(2)] == [list(range(7))] * 2
+
+
 def test_a_resumed_stream_repeats_the_unbroken_one() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 28, 28), generator=generator).to(torch.uint8)

@@ -36,6 +36,12 @@ def test_learns_drawn_garments_and_reports_every_figure() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
+def test_a_batch_larger_than_the_data_counts_the_images_that_there_are() -> None:
+    images = len(load_split("train"))
+    assert fit_small_critic(steps=2, batch=images + 1)["images"] == 2 * images
+
+
+@pytest.mark.usefixtures("workspace")
 def test_the_loaded_critic_is_the_one_that_was_reported() -> None:
     metrics = fit_small_critic(steps=20)
     test, judge = load_split("test"), load_critic(CPU)

@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 from models.build import build_diffusion
+from tasks.dataset import load_split
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
 from tasks.locked_build import dvc_md5
@@ -137,6 +138,14 @@ def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:
     assert summary["images"] == 192
     assert [entry["step"] for entry in summary["snapshots"]] == [4, 8, 12]
     assert json.loads(Path("reports/metrics/train/course.json").read_text()) == json.loads(json.dumps(summary))
+
+
+def test_a_batch_larger_than_the_data_counts_the_images_that_there_are(workspace: Path) -> None:
+    images = len(load_split("train"))
+    training = replace(TRAINING, steps=3, batch=images + 1, log_every=1, snapshots=1)
+    summary = run_training("course", replace(COURSE, training=training), CPU, SEED)
+    assert pd.read_csv("artifacts/course/history.csv")["images"].tolist() == [images, 2 * images, 3 * images]
+    assert summary["images"] == 3 * images
 
 
 def test_the_snapshots_go_from_the_untrained_weights_to_the_result(workspace: Path) -> None:
