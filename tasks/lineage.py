@@ -57,8 +57,10 @@ def training_marks(device: str) -> dict[str, str]:
     """
     import torch
 
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return dict(zip(TRAINING_MARKS, (training_code_sha256(), torch.__version__, chosen), strict=True))
+    from tasks.reproducibility import chosen_device
+
+    marks = (training_code_sha256(), torch.__version__, chosen_device(device).type)
+    return dict(zip(TRAINING_MARKS, marks, strict=True))
 
 
 def training_code_sha256() -> str:

@@ -44,10 +44,14 @@ def prepare_compute(compute: Compute) -> torch.device:
     # A check of torch's own, at 3 % of the time of training; nothing here reads memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    available = torch.cuda.is_available()
-    if compute.device == "cuda" and not available:
+    if compute.device == "cuda" and not torch.cuda.is_available():
         raise MissingResourceError("compute.device", "no GPU is usable", "a CUDA device", "set it to auto or cpu")
-    return torch.device("cuda" if available and compute.device != "cpu" else "cpu")
+    return chosen_device(compute.device)
+
+
+def chosen_device(setting: str) -> torch.device:
+    """The device that ``auto``, ``cpu`` or ``cuda`` stands for here: a GPU where one is usable, unless told ``cpu``."""
+    return torch.device("cuda" if setting != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def autocast(compute: Compute, device: torch.device) -> torch.autocast:

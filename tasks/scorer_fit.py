@@ -18,7 +18,7 @@ from tasks.errors import ConfigError, DivergedError
 from tasks.labels import IMAGE_SIZE
 from tasks.params import Compute, Scorer
 from tasks.progress import track
-from tasks.reproducibility import autocast, derived_seed, torch_generator
+from tasks.reproducibility import autocast, chosen_device, derived_seed, torch_generator
 
 HEAD_WIDTH = 32
 TEXT_WIDTH = 32  # the vocabulary has 49,408 tokens, so this alone decides the size of the file
@@ -91,7 +91,7 @@ def fit_clip(
     with torch.random.fork_rng(devices=[]):  # open_clip draws its first weights from the global generator
         torch.manual_seed(derived_seed(seed, "scorer-weights"))
         model = build_model(settings)
-    device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device = chosen_device(compute.device)
     model.to(device).train()
     optimizers = _optimizers(model, scorer.fit.lr)
     tokens = tokenize(caption_bank(scorer), settings["text_cfg"]["context_length"]).to(device)

@@ -5,7 +5,7 @@ import torch
 
 from tasks.errors import MissingResourceError
 from tasks.params import Compute
-from tasks.reproducibility import derived_seed, numpy_generator, prepare_compute, torch_generator
+from tasks.reproducibility import chosen_device, derived_seed, numpy_generator, prepare_compute, torch_generator
 
 
 def test_streams_repeat_and_differ_by_every_argument() -> None:
@@ -23,6 +23,17 @@ def test_seeds_do_not_change_between_releases() -> None:
 
 def test_seeds_fit_an_int64() -> None:
     assert all(0 <= derived_seed(0, "x", index) < 2**63 for index in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("setting", "usable", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_a_gpu_is_used_where_there_is_one_unless_told_otherwise(
+    setting: str, usable: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    assert chosen_device(setting) == torch.device(expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
