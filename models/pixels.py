@@ -1,9 +1,31 @@
 """Grey levels 0..255 and the real numbers the networks see: exact inverses, in both directions."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 HALF = 127.5
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PixelStatistics:
+    """What centres and scales the pixels of a data set.
+
+    Attributes:
+        mean_image: mean of the images in grey levels, float64, shape (28, 28).
+        std: standard deviation of the pixels around ``mean_image``, in grey levels.
+    """
+
+    mean_image: Tensor
+    std: float
+
+
+def pixel_statistics(images: Tensor) -> PixelStatistics:
+    """The statistics of uint8 images (N, 28, 28), computed in float64."""
+    pixels = images.to(torch.float64)
+    mean_image = pixels.mean(dim=0)
+    return PixelStatistics(mean_image, float((pixels - mean_image).square().mean().sqrt()))
 
 
 def to_signed(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from models.build import build_diffusion
 from models.diffusion import Diffusion
 from models.ema import Ema
+from models.pixels import pixel_statistics
 from models.training import build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
@@ -93,17 +94,13 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         device: where to train.
     """
     diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
-    pixels = split.images.to(torch.float64)
-    diffusion.fit_pixels(pixels.mean(dim=0), _std_around_mean_image(pixels))
+    pixels = pixel_statistics(split.images)
+    diffusion.fit_pixels(pixels.mean_image, pixels.std)
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_decay)
     run = TrainingRun(folder, config, diffusion, ema, build_optimizers(diffusion, spec.training))
     run.resume()
     return run
-
-
-def _std_around_mean_image(pixels: Tensor) -> float:
-    return float((pixels - pixels.mean(dim=0)).square().mean().sqrt())
 
 
 def _prefixed(prefix: str, items: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

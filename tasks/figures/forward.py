@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.ddpm import Ddpm
 from models.edm import Edm
 from models.forward import q_sample
+from models.pixels import PixelStatistics, pixel_statistics
 from models.sigma_samplers import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
 from tasks.dataset import load_split
@@ -50,17 +51,17 @@ def draw_forward(evidence: Evidence, folder: Path, seed: int) -> None:
     lines = ceil(len(processes) / BLOCKS)
     figure = blank(2.75 * lines)
     panels = figure.subplots(lines, BLOCKS, squeeze=False).ravel()
-    for index, axes in enumerate(panels):
+    images, training = chosen_garments(), pixel_statistics(load_split("train").images)
+    eps = torch.randn((len(images), 1, 28, 28), generator=torch_generator(seed, "figures/forward"))
+    for axes in panels:
         axes.set_axis_off()
-        if index < len(processes):
-            _draw(axes, *processes[index], seed, labelled=index % BLOCKS == 0)
+    for index, (axes, (title, spec)) in enumerate(zip(panels, processes, strict=False)):
+        columns = [noised(spec, training, images, eps, share) for share in SHARES]
+        _draw(axes, title, columns, labelled=index % BLOCKS == 0)
     save_picture(figure, folder, "forward")
 
 
-def _draw(axes: Axes, title: str, spec: Variant, seed: int, labelled: bool) -> None:
-    images = chosen_garments()
-    eps = torch.randn((len(images), 1, 28, 28), generator=torch_generator(seed, "figures/forward"))
-    columns = [noised(spec, images, eps, share) for share in SHARES]
+def _draw(axes: Axes, title: str, columns: list[Pixels], labelled: bool) -> None:
     show(axes, montage(np.stack(columns, axis=1)))
     label_columns(axes, [f"{100 * share:.0f}%" for share in SHARES], CELL)
     axes.set_title(title, pad=17)
@@ -74,11 +75,12 @@ def chosen_garments() -> Tensor:
     return torch.stack([test.images[test.labels == label][0] for label in SHOWN_CLASSES])
 
 
-def noised(spec: Variant, images: Tensor, eps: Tensor, share: float) -> Pixels:
+def noised(spec: Variant, training: PixelStatistics, images: Tensor, eps: Tensor, share: float) -> Pixels:
     """Images after a share of a variant's forward process, as pixels.
 
     Args:
         spec: the variant.
+        training: the pixels of the training images.
         images: uint8, shape (N, 28, 28).
         eps: standard normal noise, shape (N, 1, 28, 28).
         share: 0 leaves the images as they are, 1 is the noise level at which sampling starts.
@@ -93,7 +95,7 @@ def noised(spec: Variant, images: Tensor, eps: Tensor, share: float) -> Pixels:
         seen = _discrete(process, images, eps, share)
     else:
         assert isinstance(sampling, SigmaSamplerSpec)
-        seen = _continuous(process, images, eps, level_at(sampling, share))
+        seen = _continuous(process, training, images, eps, level_at(sampling, share))
     return np.asarray(seen.numpy())
 
 
@@ -105,11 +107,9 @@ def _discrete(process: DdpmSpec, images: Tensor, eps: Tensor, share: float) -> T
     )
 
 
-def _continuous(process: EdmSpec, images: Tensor, eps: Tensor, sigma: float) -> Tensor:
+def _continuous(process: EdmSpec, training: PixelStatistics, images: Tensor, eps: Tensor, sigma: float) -> Tensor:
     diffusion = Edm(nn.Identity(), process)
-    train = load_split("train").images.to(torch.float64)
-    mean_image = train.mean(dim=0)
-    diffusion.fit_pixels(mean_image, float((train - mean_image).square().mean().sqrt()))
+    diffusion.fit_pixels(training.mean_image, training.std)
     # Shrunk to the contrast of clean images, which is what the network sees: at sigma = 40 all else is black or white.
     total = (sigma**2 + process.sigma_data**2) ** 0.5
     return diffusion.decode((diffusion.encode(images) + sigma * eps) * process.sigma_data / total)

@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from models.pixels import from_signed, from_unit, to_signed, to_unit
+from models.pixels import from_signed, from_unit, pixel_statistics, to_signed, to_unit
 
 ALL = torch.arange(256, dtype=torch.uint8)
 
@@ -39,3 +39,10 @@ def test_values_outside_are_clipped() -> None:
 def test_shape_is_kept() -> None:
     images = ALL.view(4, 8, 8)
     assert to_signed(images).shape == to_unit(images).shape == from_signed(to_signed(images)).shape == (4, 8, 8)
+
+
+def test_statistics_are_the_mean_image_and_the_spread_around_it() -> None:
+    found = pixel_statistics(torch.tensor([[[0, 100]], [[10, 140]]], dtype=torch.uint8))
+    assert_close(found.mean_image, torch.tensor([[5.0, 120.0]], dtype=torch.float64))
+    # Deviations of 5, 5, 20 and 20; around the mean of all pixels it would be far more
+    assert found.std == ((2 * 25 + 2 * 400) / 4) ** 0.5

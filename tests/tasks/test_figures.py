@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from models.pixels import PixelStatistics
+from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
 from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
@@ -162,12 +164,28 @@ def test_the_flagships_process_ends_at_the_samplers_largest_sigma(params: Params
 
 def test_forward_process_at_zero_is_the_image_and_follows_the_closed_form(params: Params) -> None:
     images = torch.arange(2 * 28 * 28).reshape(2, 28, 28).remainder(256).to(torch.uint8)
-    eps = torch.zeros(2, 1, 28, 28)
-    course = params.variants["course"]
-    np.testing.assert_array_equal(noised(course, images, eps, 0.0), images.numpy())
-    amplitude = float(np.sqrt(np.prod(1 - np.linspace(0.0001, 0.02, 100))))
-    expected = np.round((amplitude * (images.numpy() / 127.5 - 1) + 1) * 127.5)
-    assert np.abs(noised(course, images, eps, 1.0).astype(int) - expected).max() <= 1
+    training, eps = PixelStatistics(torch.full((28, 28), 60.0), 90.0), torch.full((2, 1, 28, 28), 0.3)
+    amplitude = np.sqrt(np.prod(1 - np.linspace(0.0001, 0.02, 100)))
+    total = np.hypot(0.5, 40.0)  # deviation of scaled images with noise of the largest sigma
+    ends = {
+        "course": 127.5 * (1 + amplitude * (images.numpy() / 127.5 - 1) + 0.3 * np.sqrt(1 - amplitude**2)),
+        "flagship": 60 + ((images.numpy() - 60.0) * 0.5 + 90.0 * 0.3 * 40.0) / total,
+    }
+    for name, expected in ends.items():
+        spec = params.variants[name]
+        np.testing.assert_array_equal(noised(spec, training, images, eps, 0.0), images.numpy())
+        assert np.abs(noised(spec, training, images, eps, 1.0) - np.round(expected)).max() <= 1
+
+
+def test_the_training_images_are_read_once_for_all_columns(
+    workspace: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.chdir(workspace[0])
+    monkeypatch.setattr("tasks.figures.forward.load_split", lambda name: read.append(name) or load_split(name))
+    with theme():
+        draw_forward(read_evidence(workspace[1].variants), tmp_path, workspace[1].seed)
+    assert sorted(read) == ["test", "train"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.001, "0.001"), (5.0, "5"), (20_000, "20k"), (3e6, "3M")])
