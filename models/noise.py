@@ -16,13 +16,10 @@ class ImageNoise:
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def draw(self, shape: Sequence[int] = (1, 28, 28)) -> Tensor:
+    def draw(self) -> Tensor:
         """The next noise of every image.
 
-        Args:
-            shape: shape of one image.
-
         Returns:
-            float32 on the CPU, shape (B, ...); row i depends on seed i and on the earlier draws alone.
+            float32 on the CPU, shape (B, 1, 28, 28); row i depends on seed i and on the earlier draws alone.
         """
-        return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in self._generators])
+        return torch.stack([torch.randn(1, 28, 28, generator=generator) for generator in self._generators])

@@ -99,8 +99,6 @@ class TerminalAudit:
     """Share of the signal's amplitude left, sqrt(abar_T)."""
     snr: float
     """Terminal signal-to-noise ratio, abar_T / (1 - abar_T)."""
-    log_snr: float
-    """Natural logarithm of the ratio."""
     mean_shift: float
     """Mean of a noised training image at the last step; sampling starts from a mean of 0 instead."""
 
@@ -114,5 +112,4 @@ def audit(schedule: NoiseSchedule, pixel_mean: float) -> TerminalAudit:
     """
     abar = schedule.abar[-1].item()
     amplitude = math.sqrt(abar)
-    snr = abar / (1.0 - abar)
-    return TerminalAudit(abar, amplitude, snr, math.log(snr), amplitude * pixel_mean)
+    return TerminalAudit(abar, amplitude, abar / (1.0 - abar), amplitude * pixel_mean)

@@ -92,7 +92,6 @@ def test_audit_of_the_course_schedule() -> None:
     assert result.abar == pytest.approx(0.364, abs=5e-4)
     assert result.amplitude == pytest.approx(0.603, abs=5e-4)
     assert result.snr == pytest.approx(0.571, abs=5e-4)
-    assert result.log_snr == pytest.approx(math.log(result.snr), rel=1e-12)
     assert result.mean_shift == pytest.approx(-0.26, abs=5e-3)
 
 
