@@ -78,6 +78,9 @@ def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
 
 
 def note(axes: Axes, text: str, at: tuple[float, float], towards: tuple[float, float]) -> None:
-    """Write a remark at ``at`` with a thin line to the data point ``towards``; both in data coordinates."""
+    """Write a remark of ours at ``at`` with a thin line to the data point ``towards``; both in data coordinates.
+
+    Mathematics between dollar signs is set as such; nothing in ``text`` may come from the user.
+    """
     arrow = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.8}
-    axes.annotate(text, xy=towards, xytext=at, fontsize=8, color=INK, arrowprops=arrow)
+    axes.annotate(text, xy=towards, xytext=at, fontsize=8, color=INK, arrowprops=arrow, parse_math=True)

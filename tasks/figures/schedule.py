@@ -56,7 +56,8 @@ def ratio_along(spec: Variant) -> tuple[Pixels, Pixels]:
 def _call_out(axes: Axes, left_over: TerminalAudit) -> None:
     axes.plot([100], [left_over.amplitude], "o", color=MUTED, markersize=4, zorder=5)
     if left_over.amplitude >= NOTABLE:
-        text = f"{100 * left_over.amplitude:.0f} % of the amplitude left\n(abar_T = {left_over.abar:.3f})"
+        share = rf"$\bar{{\alpha}}_T$ = {left_over.abar:.3f}"
+        text = f"{100 * left_over.amplitude:.0f} % of the amplitude left\n({share})"
         note(axes, text, (42, min(0.97, left_over.amplitude + 0.32)), (100, left_over.amplitude))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from models.pixels import PixelStatistics
 from tasks.dataset import load_split
@@ -131,6 +132,26 @@ def test_a_missing_metrics_file_is_one_line(
     ):
         run_figures(params.variants, params.evaluate, params.seed)
     assert not FIGURES.exists()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The plots that a test draws, which are kept here instead of being written."""
+    figures: list[Figure] = []
+    monkeypatch.setattr("tasks.figures.schedule.save_plot", lambda figure, *_: figures.append(figure))
+    return figures
+
+
+def test_the_share_that_is_left_is_set_as_mathematics(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    with theme():
+        draw_schedule(read_evidence(params.variants), root)
+    (remark,) = (text for text in drawn[0].axes[0].texts if "amplitude" in text.get_text())
+    assert r"$\bar{\alpha}_T$ = 0.364" in remark.get_text()
+    assert remark.get_parse_math()
 
 
 def test_montage_puts_images_where_they_belong_dark_on_light() -> None:
