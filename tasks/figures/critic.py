@@ -1,16 +1,18 @@
 """What the independent critic says: class by class, overall against the reference rows, and how far it errs itself."""
 
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from models.intervals import Interval
 from tasks.evidence import Evidence, Json, Judged, interval
 from tasks.figures.clip import tint
 from tasks.figures.panels import dots, grid_of_panels, legend_below, name_rows, offset_of, share_axis
-from tasks.figures.style import blank, logarithmic, save_plot
+from tasks.figures.style import blank, logarithmic, plain_number, save_plot
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS, NUM_CLASSES
 
 
@@ -25,9 +27,13 @@ def bare(block: Json, key: str) -> Interval:
 
 
 SHARES = {"Precision": "precision", "Recall": "recall", "Density": "density", "Coverage": "coverage"}
-DISTANCES = {"FID (lower is better)": "fid", "KID (lower is better)": "kid"}
-DECADES = 3000.0
+DISTANCES = {"FID": "fid", "KID": "kid"}
+RATIO = 3000.0
 """Ratio between the ends of a logarithmic axis."""
+TINY = 1e-6
+"""A distance at which a logarithmic axis may end where all are 0, as they are to a critic that sees no difference."""
+LABELLED = 3
+"""Powers of ten that are written on a logarithmic axis, which shares its row with two others."""
 
 
 def draw_critic_classes(evidence: Evidence, folder: Path) -> None:
@@ -62,9 +68,12 @@ def draw_critic_overall(evidence: Evidence, folder: Path) -> None:
     for axes, (title, key) in zip(distances, DISTANCES.items(), strict=True):
         _distances(axes, rows, [distance(row.critic, key) for row in rows])
         axes.set_title(title)
+        axes.set_xlabel("lower is better")
     for axes, (title, key) in zip(halves[1].subplots(1, len(SHARES)), SHARES.items(), strict=True):
         _readings(axes, rows, [bare(row.critic, key) for row in rows], labelled=title == "Precision")
         axes.set_xlim(left=-0.03)
+        axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(plain_number)
         axes.set_title(title)
     save_plot(figure, folder, "critic_overall")
 
@@ -77,12 +86,22 @@ def _readings(axes: Axes, rows: list[Judged], values: list[Interval], labelled: 
 
 def _distances(axes: Axes, rows: list[Judged], values: list[Interval]) -> None:
     """Distances on a logarithmic axis; what is too small for it, or negative by chance, lies on its left end."""
-    largest = max(value.high for value in values)
-    left = largest / DECADES
+    largest = max(TINY, *(value.high for value in values))
+    left = largest / RATIO
     kept = [Interval(*(max(left, number) for number in (value.value, value.low, value.high))) for value in values]
     _readings(axes, rows, kept, labelled=False)
     logarithmic(axes, "x")
-    axes.set_xlim(left / 1.4, largest * 1.6)
+    low, high = left / 1.4, largest * 1.6
+    axes.set_xlim(low, high)
+    axes.set_xticks(decades(low, high, LABELLED))
+    axes.set_xticks(decades(low, high), minor=True)
+
+
+def decades(low: float, high: float, most: int | None = None) -> list[float]:
+    """The powers of ten from ``low`` to ``high``; if there are more than ``most``, some, evenly, with the largest."""
+    exponents = range(ceil(log10(low)), floor(log10(high)) + 1)
+    stride = ceil(len(exponents) / (most or len(exponents)))
+    return [10.0**exponent for exponent in sorted(exponents[::-stride])]
 
 
 def draw_confusion(evidence: Evidence, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Figures and comparison tables: complete, repeatable, true to the metrics, safe with any title."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,13 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from models.intervals import Interval
 from models.pixels import PixelStatistics
 from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
 from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
+from tasks.figures.critic import decades, draw_critic_overall
 from tasks.figures.forward import draw_forward, noised
 from tasks.figures.losses import draw_losses
 from tasks.figures.run import run_figures
@@ -27,6 +32,7 @@ from tasks.params import Params
 from tasks.paths import FIGURES, artifact, metrics_file, table_file
 from tests.tasks.report_workspace import build_workspace
 
+A_DIGIT = 6.0  # pixels, at 100 an inch
 HOSTILE = r"$\frac$ <script>x</script> 100% _a_ \n"
 
 
@@ -138,8 +144,52 @@ def test_a_missing_metrics_file_is_one_line(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The plots that a test draws, which are kept here instead of being written."""
     figures: list[Figure] = []
-    monkeypatch.setattr("tasks.figures.schedule.save_plot", lambda figure, *_: figures.append(figure))
+    for module in ("critic", "schedule"):
+        monkeypatch.setattr(f"tasks.figures.{module}.save_plot", lambda figure, *_: figures.append(figure))
     return figures
+
+
+@pytest.mark.parametrize("length", [8, 35])
+def test_neither_numbers_nor_titles_of_the_critics_panels_run_into_each_other(
+    length: int, workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    variants = {name: replace(spec, title=f"{name} {'x' * 60}"[:length]) for name, spec in params.variants.items()}
+    with theme():
+        draw_critic_overall(read_evidence(variants), root)
+        drawn[0].draw_without_rendering()
+    for half in drawn[0].subfigs:
+        named = {axes.get_title("left") for axes in half.axes}
+        titles = [text for text in half.findobj(Text) if text.get_text() in named]
+        for texts in (titles, [label for axes in half.axes for label in visible_numbers(axes)]):
+            boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.x0)
+            assert len(boxes) >= len(half.axes)
+            assert min(right.x0 - left.x1 for left, right in pairwise(boxes)) >= A_DIGIT
+
+
+def test_a_critic_that_sees_no_difference_is_drawn_too(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    monkeypatch.setattr("tasks.figures.critic.distance", lambda *_: Interval(0.0, 0.0, 0.0))
+    with theme():
+        draw_critic_overall(read_evidence(workspace[1].variants), workspace[0])
+        drawn[0].draw_without_rendering()
+
+
+def visible_numbers(axes: Axes) -> list[Text]:
+    low, high = axes.get_xlim()
+    labels = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    return [label for place, label in labels if low <= place <= high]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.3, 5.0, [1.0]), (0.01, 10.0, [0.1, 10.0]), (0.02, 20.0, [0.1, 1.0, 10.0]), (0.0003, 2.2, [0.01, 1.0])],
+)
+def test_powers_of_ten_are_thinned_evenly_down_from_the_largest(low: float, high: float, expected: list[float]) -> None:
+    assert decades(low, high, 3) == expected
 
 
 def test_the_share_that_is_left_is_set_as_mathematics(
