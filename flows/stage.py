@@ -169,7 +169,7 @@ class CommandLine(argparse.ArgumentParser):
         Raises:
             ConfigError: always.
         """
-        usage = self.format_usage().removeprefix("usage: ")
+        usage = self.format_usage().removeprefix("usage: ").strip()
         raise ConfigError("command line", message, usage, f"run `{self.prog} --help`")
 
 

@@ -6,9 +6,9 @@ from models.intervals import Interval
 from tasks.clip_findings import reservation
 from tasks.comparisons import apart, difference, mean_of
 from tasks.evidence import Evidence, Judged, interval
-from tasks.labels import CLASS_NAMES, CLASS_SLUGS
+from tasks.labels import CLASS_NAMES, CLASS_SLUGS, NUM_CLASSES
 from tasks.verdicts import Finding, Verdict, joint_verdict, points
-from tasks.wording import Markdown, count, escape, percent_interval
+from tasks.wording import Markdown, count, escape, listed, percent_interval
 
 Judge = Literal["critic", "clip"]
 SIMPLE, COMPLEX = ("t-shirt", "trouser"), ("sneaker",)
@@ -20,6 +20,7 @@ def shapes_finding(evidence: Evidence, judge: Judge, confidence: float) -> Findi
 
     Judges find some classes easier than others, so the same contrast on real images is taken away. A CLIP model that
     failed its test, or was fitted here, answers nothing; see :func:`tasks.clip_findings.reservation`.
+    Samples that show no classes say nothing of them, and are not counted.
 
     Args:
         evidence: the build's measurements.
@@ -28,19 +29,25 @@ def shapes_finding(evidence: Evidence, judge: Judge, confidence: float) -> Findi
     """
     rows = [row for row in evidence.rows() if row.measured]
     expected = contrast(evidence.real(), judge)
-    made = [contrast(row, judge) for row in rows]
-    nets = [difference(figure, expected) for figure in made]
-    parts = [
-        f"{row.title} {points(figure)}, net of real images {points(net)}"
-        for row, figure, net in zip(rows, made, nets, strict=True)
-    ]
+    made = {row.title: contrast(row, judge) for row in rows}
+    nets = {title: difference(figure, expected) for title, figure in made.items()}
+    parts = [f"{title} {points(made[title])}, net of real images {points(net)}" for title, net in nets.items()]
     name = "recognised by the critic" if judge == "critic" else "CLIP's good and clear together"
     text = f"T-shirt and trouser less sneaker, {name}: {'; '.join(parts)}. Real images {points(expected)}."
-    verdict = joint_verdict(nets, confidence)
+    guessed = [row.title for row in rows if not above_chance(row)]
+    if guessed:
+        text = f"{text} Not counted, since its samples are recognised no more often than by luck: {listed(guessed)}."
+    counted = [net for title, net in nets.items() if title not in guessed]
+    verdict: Verdict = joint_verdict(counted, confidence) if counted else "not answered"
     if judge == "clip" and (doubt := reservation(evidence)):
         verdict, text = "not answered", f"{text} {doubt}"
     source = "the critic" if judge == "critic" else "CLIP"
     return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text))
+
+
+def above_chance(row: Judged) -> bool:
+    """Whether the critic recognises more of a row's images than guessing would."""
+    return interval(row.critic["accuracy"]).low > 1 / NUM_CLASSES
 
 
 def contrast(row: Judged, judge: Judge) -> Interval:

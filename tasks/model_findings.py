@@ -3,25 +3,26 @@
 import itertools
 
 from tasks.evidence import Evidence, VariantEvidence, interval
+from tasks.labels import NUM_CLASSES
 from tasks.pairing import Pair, Pairs
 from tasks.report_tables import pipe_table
 from tasks.verdicts import points, unsigned
-from tasks.wording import Markdown, chance, count, escape, listed, percent_interval
+from tasks.wording import Markdown, chance, count, escape, listed, percent, percent_interval
 
 UNPAIRED = "seeds or classes differ, so the comparison is between independent images and has no test"
 
 
 def ranking_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
-    """The variants by class accuracy, each with its difference to the one before it."""
+    """The variants by class accuracy, and whether each is better than the next."""
     ranked = sorted(evidence.variants, key=lambda variant: variant.evaluate["accuracy"]["value"], reverse=True)
-    best = percent_interval(interval(ranked[0].evaluate["accuracy"]))
-    parts = [f"{ranked[0].spec.title} {'leads with' if len(ranked) > 1 else 'reaches'} {best}"]
-    for better, worse in itertools.pairwise(ranked):
-        pair = pairs.between(better.name, worse.name)
-        gap = unsigned(points(pair.gap))
-        parts.append(f"{worse.spec.title} follows {gap} behind {better.spec.title} ({_known(pair, confidence)})")
+    shares = [f"{percent_interval(interval(v.evaluate['accuracy']))} of {v.spec.title}'s samples" for v in ranked]
     real = percent_interval(interval(evidence.real().critic["accuracy"]))
-    return escape(f"{listed(parts)}. Real test images reach {real}.")
+    gaps = [_gap(better, worse, pairs, confidence) for better, worse in itertools.pairwise(ranked)]
+    text = (
+        f"The classifier takes {listed(shares)} for the garment asked for, and {real} of real test images; "
+        f"guessing gives {percent(1 / NUM_CLASSES)}."
+    )
+    return escape(" ".join([text, *gaps]))
 
 
 def trained_text(evidence: Evidence) -> Markdown:
@@ -69,6 +70,14 @@ def paired_sentence(variant: VariantEvidence, baseline: VariantEvidence, pairs: 
         f"Of {count(pair.images)} shared seeds, {title} alone is right on {count(pair.only_first)} and {other} alone "
         f"on {count(pair.only_second)}: {gap} for {title} (p {chance(pair.p_value)}), {_known(pair, confidence)}."
     )
+
+
+def _gap(better: VariantEvidence, worse: VariantEvidence, pairs: Pairs, confidence: float) -> str:
+    pair, titles = pairs.between(better.name, worse.name), (better.spec.title, worse.spec.title)
+    gap = unsigned(points(pair.gap))
+    if pair.resolved(confidence):
+        return f"{titles[0]} leads {titles[1]} by {gap}."
+    return f"Which of {titles[0]} and {titles[1]} is better is not resolved: {gap} apart."
 
 
 def _row(variant: VariantEvidence, pair: Pair) -> tuple[str, ...]:

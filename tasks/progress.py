@@ -39,6 +39,11 @@ def track(items: Iterable[Item], total: int, title: str, done: int = 0) -> Itera
     yield from (_bar if sys.stderr.isatty() else _lines)(counted, total, title, done)
 
 
+def pace(rate: float) -> str:
+    """How fast it goes, for items per second above 0: ``4.2/s``, or ``5.0 s each`` where they take longer than one."""
+    return f"{rate:.1f}/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s each"
+
+
 def _with_observers(items: Iterable[Item], total: int, title: str, done: int) -> Iterator[Item]:
     for count, item in enumerate(items, start=done + 1):
         yield item
@@ -54,7 +59,7 @@ def _bar(items: Iterable[Item], total: int, title: str, done: int) -> Iterator[I
         start = time.monotonic()
         for count, item in enumerate(items, start=1):
             yield item
-            bar.update(task, advance=1, rate=f"{count / (time.monotonic() - start):.1f}/s")
+            bar.update(task, advance=1, rate=pace(count / (time.monotonic() - start)))
 
 
 def _lines(items: Iterable[Item], total: int, title: str, done: int) -> Iterator[Item]:
@@ -65,4 +70,4 @@ def _lines(items: Iterable[Item], total: int, title: str, done: int) -> Iterator
         if now - last >= PLAIN_SECONDS or (count == total and now - start >= PLAIN_SECONDS):
             last = now
             rate = (count - done) / (now - start)
-            logger.info("%s: %d of %d, %.1f/s, %.0f s left", title, count, total, rate, (total - count) / rate)
+            logger.info("%s: %d of %d, %s, %.0f s left", title, count, total, pace(rate), (total - count) / rate)

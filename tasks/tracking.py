@@ -203,7 +203,7 @@ class Writer:
             source = json.dumps({"path": "data/prepared", "sha256": data_sha256})
             data = Dataset(found.params["data.source"], data_sha256[:16], "local", source)
             self._client.log_inputs(run_id, [DatasetInput(data)])
-        if parent is None and "git.commit" in found.tags and found.begun.changes:
+        if "git.commit" in found.tags and found.begun.changes:
             self._client.log_text(run_id, found.begun.changes, "git/diff.patch")
         return run
 

@@ -117,7 +117,7 @@ def draw_confusion(evidence: Evidence, folder: Path) -> None:
     for (row, column), share in np.ndenumerate(shares):
         ink = "white" if share > 45 else "#22272e"
         if share >= 0.5:
-            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+            axes.text(column, row, str(floor(share + 0.5)), ha="center", va="center", fontsize=7.5, color=ink)
     axes.set_xticks(range(NUM_CLASSES), CLASS_NAMES, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(NUM_CLASSES), CLASS_NAMES)
     axes.set_xlabel("taken for")

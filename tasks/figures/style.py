@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -19,6 +21,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 LINES = ("-", "--", "-.", ":")
 REFERENCE_COLOURS = ("#374151", "#858c98", "#aab0ba", "#cfd4dc")
 PRINT_DPI = 200
+MOST_NUMBERED = 100.0
+"""Ratio of the ends of a logarithmic axis beyond which only its powers of ten are numbered."""
 WIDTH = 7.0
 """Inches between the margins of a page."""
 THEME: dict[str, Any] = {
@@ -109,18 +113,19 @@ def logarithmic(axes: Axes, which: str, minor: bool = False) -> None:
     Args:
         axes: the panel.
         which: ``x`` or ``y``.
-        minor: also number the ticks between powers of ten, for an axis that spans few of them.
+        minor: also number ticks between powers of ten, as long as the axis spans no more than two of them.
     """
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(plain_number))
-    axis.set_minor_formatter(FuncFormatter(_few_digits) if minor else NullFormatter())
+    axis.set_minor_formatter(FuncFormatter(partial(_few_digits, axis)) if minor else NullFormatter())
     axes.tick_params(axis=which, which="minor", labelsize=6.5)  # type: ignore[arg-type]
 
 
-def _few_digits(value: float, position: int | None = None) -> str:
-    leading = f"{value:e}"[0]
-    return plain_number(value, position) if leading in "235" else ""
+def _few_digits(axis: Axis, value: float, position: int | None = None) -> str:
+    low, high = axis.get_view_interval()
+    crowded = high > MOST_NUMBERED * low
+    return plain_number(value, position) if not crowded and f"{value:e}"[0] in "235" else ""
 
 
 def montage(images: Pixels, gap: int = 2) -> Pixels:

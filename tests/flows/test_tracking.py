@@ -216,6 +216,18 @@ def test_a_run_that_is_taken_up_names_the_files_and_the_process_of_now(build: Pa
     assert runs()["train", "course"].info.run_id == killed.info.run_id
 
 
+def test_what_the_tree_changed_stands_with_the_stage_that_ran_under_it(build: Params) -> None:
+    """A variant's training may come from another commit than its samples, so each run has a patch of its own."""
+    clean = replace(beginning("train", "course"), changes="", tags={"git.commit": "a", "git.dirty": "false"})
+    publish_as("train", "course", "FINISHED", {}, clean)
+    dirty = replace(
+        beginning("sample", "course"), changes="-steps: 18\n", tags={"git.commit": "a", "git.dirty": "true"}
+    )
+    publish_as("sample", "course", "FINISHED", {}, dirty)
+    kept = {stage: "git/diff.patch" in artifacts(run) for (stage, _), run in runs().items()}
+    assert kept == {"variant": False, "train": False, "sample": True}
+
+
 def test_a_training_by_other_code_is_another_run(build: Params) -> None:
     begun = beginning("train", "course")
     assert set(begun.training) == {"code_sha256", "torch", "device"}

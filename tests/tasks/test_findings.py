@@ -253,6 +253,25 @@ def test_shapes_are_not_judged_by_a_scorer_that_failed(evidence: Evidence) -> No
     assert by_critic[0] == by_critic[1]
 
 
+def test_models_at_chance_say_nothing_of_shapes(evidence: Evidence) -> None:
+    def with_accuracy(low: float, *numbers: int) -> Evidence:
+        found = {"accuracy": {"value": low + 0.02, "low": low, "high": low + 0.04}}
+        changed = [replace(v, evaluate={**v.evaluate, **found}) if i in numbers else v for i, v in enumerate(models)]
+        return replace(easy, variants=tuple(changed))
+
+    passed = with_scorer(evidence, "pretrained", True)
+    easy = with_blurry(passed, {"t-shirt": 0.1, "trouser": 0.1, "sneaker": 0.9})
+    models = easy.variants
+    guessing = class_findings.shapes_finding(with_accuracy(0.09, 0, 1), "clip", 0.95)
+    assert guessing.verdict == "not answered"
+    assert escape("no more often than by luck: Course DDPM and Flagship.") in guessing.text
+    one = class_findings.shapes_finding(with_accuracy(0.09, 0), "clip", 0.95)
+    assert one.verdict == "confirmed"
+    assert escape("luck: Course DDPM.") in one.text
+    above = class_findings.shapes_finding(with_accuracy(0.11, 0, 1), "clip", 0.95)
+    assert (above.verdict, "luck" in above.text) == ("confirmed", False)
+
+
 def test_shapes_are_not_judged_by_a_scorer_that_was_fitted_here(evidence: Evidence) -> None:
     easy = with_blurry(with_scorer(evidence, "fitted", True), {"t-shirt": 0.1, "trouser": 0.1, "sneaker": 0.9})
     found = class_findings.shapes_finding(easy, "clip", 0.95)

@@ -45,3 +45,10 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     list(track(range(3), 3, "counting"))
     assert "counting" in terminal.getvalue()
     assert "3/3" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(4.21, "4.2/s"), (1.0, "1.0/s"), (0.2, "5.0 s each"), (0.04, "25.0 s each")]
+)
+def test_a_slow_pace_is_told_in_seconds(rate: float, said: str) -> None:
+    assert progress.pace(rate) == said
