@@ -3,7 +3,8 @@
 import inspect
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -13,6 +14,9 @@ from tasks.errors import MissingResourceError, PipelineError
 logger = logging.getLogger(__name__)
 PARENT = "PIPELINE_PARENT_FLOW_RUN_ID"
 """Environment variable that names the flow run under which stages appear as sub-flows."""
+
+ENDINGS = ("Crash detected!", "Encountered exception during", "Finished in state Failed", "Task run failed with")
+"""How Prefect's lines on a failure begin; on the terminal the error's own line stands alone."""
 
 
 class Job(Protocol):
@@ -54,16 +58,41 @@ def run_job(job: Job, mode: str, address: str | None, ephemeral: bool = False) -
         MissingResourceError: ``mode`` is ``on`` and Prefect cannot run.
     """
     configured = os.environ.pop("PREFECT_API_URL", None)  # if it does not answer, nothing may wait for it
-    if address:
-        os.environ["PREFECT_API_URL"] = address
-    elif mode == "on" and configured:
+    if not address and mode == "on" and configured:
         raise MissingResourceError(configured, "no Prefect server answers", "a running server", "start it: make ui")
-    elif mode == "on" or (mode == "auto" and ephemeral):
-        os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "true"
-    else:
+    if not address and (mode == "on" or (mode == "auto" and ephemeral)):
+        address = _own_server(insist=mode == "on")
+    if not address:
         job.run()
         return
-    run_observed(job, insist=mode == "on")
+    with served_by(address):
+        run_observed(job, insist=mode == "on")
+
+
+@contextmanager
+def served_by(address: str) -> Iterator[None]:
+    """Have Prefect and child processes use a server; the variable alone comes late where Prefect is imported already.
+
+    Args:
+        address: the server's API address.
+    """
+    os.environ["PREFECT_API_URL"] = address
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: address}):
+        yield
+
+
+def _own_server(insist: bool) -> str | None:
+    from flows.temporary_server import start_temporary_server
+
+    try:
+        return start_temporary_server()
+    except MissingResourceError as error:
+        if insist:
+            raise
+        logger.warning("warning: %s; going on without", error)
+        return None
 
 
 def run_observed(job: Job, insist: bool) -> None:
@@ -116,7 +145,7 @@ def _run_flow(job: Job, outcome: _Outcome) -> None:
 
 
 def _shorten_errors() -> None:
-    """Have Prefect log an error that one line explains, ours or a lost connection, without a traceback."""
+    """Have Prefect log what one line explains, our errors and lost connections, without a traceback, and not here."""
     import httpx
 
     def shorten(entry: logging.LogRecord) -> bool:
@@ -124,9 +153,14 @@ def _shorten_errors() -> None:
             entry.exc_info = entry.exc_text = None
         return True
 
+    def without_endings(entry: logging.LogRecord) -> bool:
+        return bool(entry.exc_info) or not entry.getMessage().startswith(ENDINGS)
+
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(shorten)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(without_endings)
 
 
 def _attached_run(job_flow: Any, job: Job, parent: UUID) -> Any:

@@ -27,9 +27,10 @@ from flows.observed import PARENT, current_flow_run, run_job
 from flows.repro import StageFailedError, repro
 from flows.stage import CommandLine, guarded, single_writer
 from flows.workspace import prepare_workspace, profile_params
-from tasks.config import PARAMS, load_params
-from tasks.errors import ConfigError
+from tasks.config import PARAMS, load_params, parse_params
+from tasks.errors import ConfigError, MissingResourceError
 from tasks.paths import project_root
+from tasks.strict_yaml import read_mapping
 
 prepare_environment()  # before Prefect reads it
 
@@ -38,7 +39,12 @@ from prefect import flow, get_run_logger  # noqa: E402 - see the line above
 logger = logging.getLogger("flows.pipeline")
 RECONCILE_SECONDS = 120.0
 STAGE_LINE = re.compile(r"^(Running stage|Stage '|ERROR)")
-TARGET = re.compile(r"[a-z_]+(@[a-z][a-z0-9_]*)?")
+ADVICE = re.compile(
+    r"^(Use `dvc push`|To (track the changes with git|enable auto staging), run:|\t(git add|dvc config) )"
+)
+"""What DVC advises at its end and this project has no use for: a remote, and committing by hand."""
+ANYWHERE = {"fetch", "prepare"}
+"""Stages that need no device."""
 
 
 @flow(name="pipeline", validate_parameters=False)
@@ -76,9 +82,9 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     environment = _stage_environment()
     threading.Thread(target=_open_mlflow, daemon=True).start()
     try:
-        repro(workspace, targets, environment, _tell)
+        repro(workspace, targets, environment, Teller())
     except StageFailedError:
-        _reconcile(workspace, environment)
+        _reconcile(workspace, environment, "--quiet")  # the error's line is to stand last
         raise
     _reconcile(workspace, environment)
     report = workspace / "reports" / "report.html"
@@ -92,14 +98,31 @@ def check_request(profile: str | None, targets: list[str]) -> None:
 
     Raises:
         ConfigError: the profile, the parameters or a target are wrong.
+        MissingResourceError: the device asked for is not there.
     """
-    unknown = [target for target in targets if not TARGET.fullmatch(target)]
-    if unknown:
-        raise ConfigError("targets", f"got {unknown[0]!r}", "names of stages", "see them with `dvc stage list`")
-    if profile is None:
-        load_params(project_root() / PARAMS)
-    else:
-        profile_params(project_root(), profile)
+    root = project_root()
+    params = parse_params(profile_params(root, profile), profile) if profile else load_params(root / PARAMS)
+    known = _known_targets(root, list(params.variants))
+    for target in targets:
+        if target not in known:
+            raise ConfigError("targets", f"got {target!r}", f"one of {', '.join(known)}", "correct the name")
+    if params.compute.device == "cuda" and not set(targets or known) <= ANYWHERE:
+        _require_gpu()
+
+
+def _known_targets(root: Path, variants: list[str]) -> list[str]:
+    """The stages of ``dvc.yaml``; one that runs per variant has a name for all of its runs and one for each."""
+    known = []
+    for name, stage in read_mapping(root / "dvc.yaml")["stages"].items():
+        known += [name, *(f"{name}@{variant}" for variant in variants if "matrix" in stage)]
+    return known
+
+
+def _require_gpu() -> None:
+    """Ask a process of its own, since torch takes seconds to load and this one has no other use for it."""
+    question = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    if subprocess.run([sys.executable, "-c", question], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise MissingResourceError("compute.device", "no GPU is usable", "a CUDA device", "set it to auto or cpu")
 
 
 def main() -> NoReturn:
@@ -165,19 +188,27 @@ def _stage_environment() -> dict[str, str]:
     environment = {**os.environ, AFTERWARDS: "1", "PYTHONUNBUFFERED": "1", "PATH": path}
     if in_flow_run():
         environment["PREFECT_API_URL"], environment[PARENT] = current_flow_run()
-        environment.pop("PREFECT_SERVER_EPHEMERAL_ENABLED", None)
     else:
         environment["PIPELINE_PREFECT"] = "off"
     return environment
 
 
-def _tell(line: str) -> None:
-    """Pass a line of a stage on; DVC's own lines are shown in Prefect too, where each stage has shown its own."""
-    if in_flow_run() and STAGE_LINE.match(line):
-        get_run_logger().info(line)
-    else:
-        sys.stdout.write(f"{line}\n")
+class Teller:
+    """Passes on the lines of a build, without DVC's advice and with one blank line where there were several."""
+
+    def __init__(self) -> None:
+        self._begun = self._gap = False
+
+    def __call__(self, line: str) -> None:
+        """Show a line; DVC's own in Prefect too, where each stage has shown its own."""
+        if not line or ADVICE.match(line):
+            self._gap = self._begun
+            return
+        sys.stdout.write(f"\n{line}\n" if self._gap else f"{line}\n")
         sys.stdout.flush()
+        self._begun, self._gap = True, False
+        if in_flow_run() and STAGE_LINE.match(line):
+            get_run_logger().info(line)
 
 
 def _open_mlflow() -> None:
@@ -188,9 +219,9 @@ def _open_mlflow() -> None:
         open_store()
 
 
-def _reconcile(workspace: Path, environment: dict[str, str]) -> None:
+def _reconcile(workspace: Path, environment: dict[str, str], *options: str) -> None:
     """Write the records of all stages, in bounded time and without a say in the build's success."""
-    command = [sys.executable, "-m", "flows.reconcile"]
+    command = [sys.executable, "-m", "flows.reconcile", *options]
     try:
         subprocess.run(command, cwd=workspace, env=environment, timeout=RECONCILE_SECONDS, check=True)
     except subprocess.SubprocessError as error:

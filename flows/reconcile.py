@@ -1,4 +1,4 @@
-"""Completes MLflow from the files of the workspace: ``python -m flows.reconcile [--profile NAME] [--debug]``.
+"""Completes MLflow from the files of the workspace: ``python -m flows.reconcile [--profile NAME] [--quiet]``.
 
 Stages that DVC restored from its cache ran no code and left no record, and a tracking outage loses some; this writes
 what is missing and nothing twice. It takes the results that ``dvc.lock`` proves to be those of today's parameters and
@@ -67,7 +67,10 @@ def _program() -> None:
     parser = CommandLine(prog="python -m flows.reconcile", description="Complete MLflow from the workspace's files.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--profile", help="name of a file in profiles/, whose build is meant")
+    parser.add_argument("--quiet", action="store_true", help="say only what goes wrong")
     options = parser.parse_args()
+    if options.quiet:
+        logger.setLevel(logging.WARNING)
     if options.profile:
         os.chdir(built_workspace(options.profile))
     logger.info("MLflow: records of %d stages are complete", reconcile())

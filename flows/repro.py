@@ -1,17 +1,21 @@
 """``dvc repro`` as a child in its own process group: its lines are passed on, and it is ended whole or not at all."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tasks.errors import PipelineError
+from tasks.errors import PipelineError, TryAgainError
 
 GRACE_SECONDS = 30.0
 FAILED_STAGE = re.compile(r"failed to reproduce '([^']+)'.*?(?:exited with (\d+))?$")
+
+LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)")
 
 
 class StageFailedError(PipelineError):
@@ -33,6 +37,7 @@ def repro(workspace: Path, targets: list[str], environment: Mapping[str, str], t
 
     Raises:
         StageFailedError: a stage failed, or DVC itself.
+        TryAgainError: another DVC command is at work in the same folder.
     """
     command = [sys.executable, "-m", "flows.dvc", "repro", *targets]
     with subprocess.Popen(
@@ -50,22 +55,42 @@ def repro(workspace: Path, targets: list[str], environment: Mapping[str, str], t
             lines = _pass_on(process, tell)
             process.wait()
         except BaseException:
-            end_group(process)
+            end_group(process, tell)
             raise
     if process.returncode:
         raise _failure(lines, process.returncode)
 
 
-def end_group(process: "subprocess.Popen[str]", grace: float = GRACE_SECONDS) -> None:
-    """Ask a process and its children to stop, so that training saves its state; after ``grace`` seconds, kill them."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
+def end_group(process: "subprocess.Popen[str]", tell: Callable[[str], None], grace: float = GRACE_SECONDS) -> None:
+    """Ask a process and its children to stop, so that training saves its state, and in the end kill them.
+
+    Args:
+        process: the leader of the group.
+        tell: called with every line that they still write, from a thread of its own.
+        grace: seconds that they have after each request.
+    """
+    reader = threading.Thread(target=_drain, args=(process, tell), daemon=True)
+    reader.start()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            process.wait(grace)
-        except ProcessLookupError:
+        reader.join(grace)  # the output ends with the last process that holds it
+        if not reader.is_alive() and _has_ended(process, grace):
             return
-        except subprocess.TimeoutExpired:
-            continue
+
+
+def _drain(process: "subprocess.Popen[str]", tell: Callable[[str], None]) -> None:
+    for line in process.stdout or ():
+        with contextlib.suppress(OSError):  # whoever listened may be gone
+            tell(line.rstrip())
+
+
+def _has_ended(process: "subprocess.Popen[str]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _pass_on(process: "subprocess.Popen[str]", tell: Callable[[str], None]) -> list[str]:
@@ -74,12 +99,14 @@ def _pass_on(process: "subprocess.Popen[str]", tell: Callable[[str], None]) -> l
     for line in process.stdout or ():
         text = line.rstrip()
         tell(text)
-        if FAILED_STAGE.search(text):
+        if FAILED_STAGE.search(text) or LOCKED.match(text):
             failures.append(text)
     return failures
 
 
-def _failure(lines: list[str], exit_code: int) -> StageFailedError:
+def _failure(lines: list[str], exit_code: int) -> PipelineError:
+    if any(LOCKED.match(line) for line in lines):
+        return TryAgainError("dvc repro", "another DVC command holds the workspace", "one at a time", "wait for it")
     found = FAILED_STAGE.search(lines[-1]) if lines else None
     if found is None:
         return StageFailedError("dvc repro", exit_code)

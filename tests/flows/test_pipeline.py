@@ -14,6 +14,7 @@ import pytest
 
 import flows.workspace
 from tasks.errors import ConfigError
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("default:::prefect")
@@ -61,19 +62,52 @@ def working_below(folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("target", ["--force", "train; rm -rf /", "../x", "Train"])
-def test_a_target_that_is_no_stage_name_is_refused(project: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["--force", "train; rm -rf /", "../x", "Train", "figurs", "train@wide", "fetch@course"]
+)
+def test_a_target_that_is_no_stage_is_refused_with_the_names_of_all(project: Path, target: str) -> None:
     from flows.pipeline import check_request
 
-    with pytest.raises(ConfigError, match="targets: got"):
+    with pytest.raises(
+        ConfigError, match=r"targets: got .*; expected one of fetch, .* train, train@course, .* report;"
+    ):
         check_request(None, [target])
 
 
-@pytest.mark.parametrize("target", ["fetch", "train@course", "sample@wide_2"])
+@pytest.mark.parametrize("target", ["fetch", "train", "train@course"])
 def test_names_of_stages_are_accepted(project: Path, target: str) -> None:
     from flows.pipeline import check_request
 
     check_request("demo", [target])
+
+
+def test_an_absent_gpu_is_one_line_and_nothing_is_built(project: Path) -> None:
+    process = program("--profile", "gpu", PIPELINE_PREFECT="on", CUDA_VISIBLE_DEVICES="")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4
+    line = "error: compute.device: no GPU is usable; expected a CUDA device; do set it to auto or cpu"
+    assert errors.splitlines() == [line]
+    assert not (project / "builds").exists()
+
+
+def test_stages_that_need_no_gpu_are_not_refused_for_its_absence(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.pipeline import check_request
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    check_request("gpu", ["fetch", "prepare"])
+
+
+def test_the_terminal_shows_what_dvc_does_but_not_what_it_advises(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.pipeline import Teller
+
+    advice = ["", "To track the changes with git, run:", "", "\tgit add dvc.lock", "", "To enable auto staging, run:"]
+    advice += ["", "\tdvc config core.autostage true", "Use `dvc push` to send your updates to remote storage."]
+    tell = Teller()
+    for line in ["", "Stage 'fetch' is cached", "", "", "Running stage 'train':", "> python", "ERROR: no", *advice]:
+        tell(line)
+    assert capsys.readouterr().out == "Stage 'fetch' is cached\n\nRunning stage 'train':\n> python\nERROR: no\n"
 
 
 def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -> None:

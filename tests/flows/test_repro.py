@@ -1,13 +1,16 @@
 """``dvc repro`` as a child: its lines, its exit code, and its end."""
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from flows.repro import StageFailedError, end_group, repro
+from tasks.errors import TryAgainError
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +56,26 @@ def test_a_failure_of_dvc_itself_has_its_code(dvc_project: Path) -> None:
         repro(dvc_project, ["unknown"], environment(), lambda _: None)
 
 
+def test_a_workspace_that_dvc_has_locked_is_a_passing_condition(dvc_project: Path) -> None:
+    import zc.lockfile
+
+    write_stage(dvc_project, "cp given result")
+    lock = zc.lockfile.LockFile(str(dvc_project / ".dvc" / "tmp" / "lock"))
+    try:
+        with pytest.raises(TryAgainError, match="another DVC command holds the workspace"):
+            repro(dvc_project, [], environment(), lambda _: None)
+    finally:
+        lock.close()
+
+
+def test_a_file_that_another_dvc_command_writes_is_a_passing_condition(dvc_project: Path) -> None:
+    write_stage(dvc_project, "cp given result")
+    writer = {"pid": os.getpid(), "cmd": "dvc repro"}
+    (dvc_project / ".dvc" / "tmp" / "rwlock").write_text(json.dumps({"write": {str(dvc_project / "result"): writer}}))
+    with pytest.raises(TryAgainError, match="another DVC command holds the workspace"):
+        repro(dvc_project, [], environment(), lambda _: None)
+
+
 def test_an_interrupted_build_ends_every_process_of_it(dvc_project: Path) -> None:
     worker = "import os, time; open('pid', 'w').write(str(os.getpid())); print('up', flush=True); time.sleep(600)"
     (dvc_project / "worker.py").write_text(worker)
@@ -68,22 +91,85 @@ def test_an_interrupted_build_ends_every_process_of_it(dvc_project: Path) -> Non
         os.kill(int((dvc_project / "pid").read_text()), 0)
 
 
-def test_a_process_that_ignores_the_request_is_killed() -> None:
-    import subprocess
+def test_an_interrupted_build_ends_and_is_heard_where_interrupts_are_ignored(dvc_project: Path) -> None:
+    worker = """
+import time
+print("up", flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("saved", flush=True)
+"""
+    (dvc_project / "worker.py").write_text(worker)
+    write_stage(dvc_project, "python worker.py")
+    lines: list[str] = []
 
-    stubborn = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
-    with subprocess.Popen(
-        [sys.executable, "-c", stubborn], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        end_group(process, grace=0.2)
+    def interrupt(line: str) -> None:
+        lines.append(line)
+        if line == "up":
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            repro(dvc_project, [], environment(), interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "saved" in lines
+
+
+def started(program: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+def test_a_process_that_ignores_interrupts_is_asked_to_terminate() -> None:
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+    with started(deaf) as process:
+        end_group(process, print, grace=0.2)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_a_process_that_ignores_every_request_is_killed() -> None:
+    stubborn = """
+import signal
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+print("up", flush=True)
+signal.pause()
+"""
+    with started(stubborn) as process:
+        end_group(process, print, grace=0.2)
         assert process.returncode == -signal.SIGKILL
 
 
-def test_ending_what_has_ended_is_nothing() -> None:
-    import subprocess
+def test_a_child_is_given_time_after_its_parent_has_ended() -> None:
+    child = """
+import signal, sys
+def save(*_):
+    print("saved", flush=True)
+    sys.exit()
+signal.signal(signal.SIGINT, save)
+print("up", flush=True)
+signal.pause()
+"""
+    parent = f"""
+import signal, subprocess, sys
+subprocess.Popen([sys.executable, "-c", {child!r}])
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pause()
+"""
+    lines: list[str] = []
+    with started(parent) as process:
+        end_group(process, lines.append)
+    assert lines == ["saved"]
 
+
+def test_ending_what_has_ended_is_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True) as process:
         process.wait()
-        end_group(process)
+        end_group(process, print)

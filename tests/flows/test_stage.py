@@ -310,7 +310,9 @@ def test_a_stage_that_fails_raises_its_own_error_and_fails_its_flow_run(
         run_stage(staged(fail, "figures"))
     (run,) = flow_runs("figures")
     assert run.state.is_failed()
-    assert "Traceback" not in capfd.readouterr().err
+    shown = capfd.readouterr().err
+    assert "Traceback" not in shown
+    assert "Finished in state" not in shown
 
 
 @prefect_warnings
@@ -349,3 +351,16 @@ def test_a_server_lost_before_the_work_matters_only_to_who_insists(
     else:
         run_stage(fetch)
     assert seen == ([False] if mode == "auto" else [])
+
+
+@prefect_warnings
+def test_the_server_that_answers_is_used_by_a_prefect_that_was_imported_before(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert get_current_settings().api.url is None
+        run_stage(staged(lambda: seen.append(get_current_settings().api.url), "evaluate"))
+    assert seen == [server]
