@@ -150,8 +150,9 @@ def test_sigterm_ends_the_stages_too_and_their_work_is_saved(project: Path) -> N
     assert any("flows.train course" in command for command in working_below(project).values())
     assert not list(run.glob("*/step-*"))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
+    assert "it resumes from .work/course/" in output
     assert working_below(project) == {}
     assert {file.suffix for file in run.glob("*/step-*")} == {".json", ".safetensors"}
 

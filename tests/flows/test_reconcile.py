@@ -1,8 +1,10 @@
 """Completing MLflow from the files: what DVC restored, what an outage lost, what a dead process left open."""
 
 import logging
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tasks.records import beginning, note_run
 from tasks.resume_state import mark_published
 from tasks.tracking import open_store, publish
 from tests.flows.conftest import lock_up
+from tests.tasks.report_workspace import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
 
@@ -113,12 +116,20 @@ def test_a_new_checkpoint_does_not_get_the_scores_of_the_old_ones_images(
     assert "sample@course is left out, artifacts/course/model.safetensors has been made anew" in caplog.text
 
 
+def said_by_the_program(*options: str) -> str:
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "flows.reconcile", *options]
+    return subprocess.run(command, env=known, capture_output=True, text=True, check=True).stderr
+
+
 def test_results_that_the_lock_does_not_know_are_left_out(small: Params, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     summary = read_json(metrics_file("score", "course"))
     write_json(metrics_file("score", "course"), {**summary, "num_images": 7})
     assert reconcile() == 3
     assert "reports/metrics/score/course.json is not what score@course wrote" in caplog.text
+    assert "score@course is left out" in said_by_the_program()
+    assert said_by_the_program("--quiet") == ""
     Path("dvc.lock").unlink()
     assert reconcile() == 0
 
