@@ -42,7 +42,9 @@ STAGE_LINE = re.compile(r"^(Running stage|Stage '|ERROR)")
 ADVICE = re.compile(
     r"^(Use `dvc push`|To (track the changes with git|enable auto staging), run:|\t(git add|dvc config) )"
 )
-"""What DVC advises at its end and this project has no use for: a remote, and committing by hand."""
+"""What DVC advises at its end and this project has no use for: a remote, and git's index."""
+SEEN = "seen_on_the_terminal"
+"""Attribute of a log record whose text the terminal has shown."""
 ANYWHERE = {"fetch", "prepare"}
 """Stages that need no device."""
 
@@ -198,6 +200,8 @@ class Teller:
 
     def __init__(self) -> None:
         self._begun = self._gap = False
+        for handler in logging.getLogger().handlers:  # under a worker these show all that goes to Prefect
+            handler.addFilter(_is_unseen)
 
     def __call__(self, line: str) -> None:
         """Show a line; DVC's own in Prefect too, where each stage has shown its own."""
@@ -208,7 +212,11 @@ class Teller:
         sys.stdout.flush()
         self._begun, self._gap = True, False
         if in_flow_run() and STAGE_LINE.match(line):
-            get_run_logger().info(line)
+            get_run_logger().info(line, extra={SEEN: True})
+
+
+def _is_unseen(entry: logging.LogRecord) -> bool:
+    return not hasattr(entry, SEEN)
 
 
 def _open_mlflow() -> None:

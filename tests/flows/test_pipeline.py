@@ -1,6 +1,7 @@
 """The parent flow: what it refuses, what it tells its stages, and one whole build."""
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -108,6 +109,25 @@ def test_the_terminal_shows_what_dvc_does_but_not_what_it_advises(capsys: pytest
     for line in ["", "Stage 'fetch' is cached", "", "", "Running stage 'train':", "> python", "ERROR: no", *advice]:
         tell(line)
     assert capsys.readouterr().out == "Stage 'fetch' is cached\n\nRunning stage 'train':\n> python\nERROR: no\n"
+
+
+def test_a_line_that_prefect_records_is_shown_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import flows.pipeline
+
+    recorded, terminal = logging.getLogger("recorded"), logging.StreamHandler(sys.stdout)
+    entries: list[logging.LogRecord] = []
+    recording = logging.Handler()
+    monkeypatch.setattr(recording, "emit", entries.append)
+    monkeypatch.setattr(recorded, "handlers", [recording])
+    monkeypatch.setattr(recorded, "level", logging.INFO)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [terminal])
+    monkeypatch.setattr(flows.pipeline, "in_flow_run", lambda: True)
+    monkeypatch.setattr(flows.pipeline, "get_run_logger", lambda: recorded)
+    flows.pipeline.Teller()("Stage 'fetch' is cached")
+    assert [entry.getMessage() for entry in entries] == ["Stage 'fetch' is cached"]
+    assert capsys.readouterr().out == "Stage 'fetch' is cached\n"
 
 
 def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -> None:
