@@ -62,6 +62,7 @@ def pipeline(profile: str | None = None, targets: list[str] | None = None) -> st
     """
     check_request(profile, targets or [])
     with single_builder(profile):
+        _open_mlflow()
         return str(rebuild(profile, targets or []))
 
 
@@ -82,7 +83,6 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     """
     workspace = prepare_workspace(profile)
     environment = _stage_environment()
-    threading.Thread(target=_open_mlflow, daemon=True).start()
     try:
         repro(workspace, targets, environment, Teller())
     except StageFailedError:
@@ -159,6 +159,7 @@ def _program() -> None:
     check_request(options.profile, options.targets)
     mode = prefect_mode()
     with _termination_raised(), single_builder(options.profile):
+        _open_mlflow()  # while Prefect's server starts
         address = None if mode == "off" else reachable_prefect()
         work = _Rebuild({"profile": options.profile, "targets": options.targets})
         run_job(work, mode, address, ephemeral=_has_loopback())
@@ -220,11 +221,15 @@ def _is_unseen(entry: logging.LogRecord) -> bool:
 
 
 def _open_mlflow() -> None:
-    """Have MLflow's store ready before the first stage needs it; whatever goes wrong, the stages find out."""
-    from tasks.tracking import open_store
+    """Make MLflow's store ready for the stages, beside whatever comes next; what goes wrong, the stages find out."""
 
-    with contextlib.suppress(Exception):
-        open_store()
+    def work() -> None:
+        from tasks.tracking import open_store
+
+        with contextlib.suppress(Exception):
+            open_store()
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _reconcile(workspace: Path, environment: dict[str, str], *options: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from flows.environment import answers, die_with_parent
+from flows.environment import answers, collect_garbage_rarely, die_with_parent
 from tasks.errors import MissingResourceError
 
 HOST = "127.0.0.1"
@@ -54,6 +54,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def main() -> None:
     """Serve on the socket whose descriptor is the only argument, until SIGTERM or the parent's end."""
     die_with_parent()
+    collect_garbage_rarely()
     os.environ["PREFECT_UI_ENABLED"] = "0"
     os.environ.pop("PREFECT_API_URL", None)
     import uvicorn

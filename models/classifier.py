@@ -30,20 +30,20 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         full, half, quarter = channels
-        self.conv28 = _Convolution(1, full)
-        self.conv14 = _Convolution(full, half)
-        self.conv7 = _Convolution(half, quarter)
-        self.residual7 = _Convolution(quarter, quarter)
-        self.project = nn.Linear(quarter, features, bias=False, device="meta")
-        self.normalise = nn.BatchNorm1d(features, affine=False)
-        self.dropout = SeededDropout(dropout)
-        self.head = nn.Linear(features, classes, device="meta")
+        with torch.random.fork_rng(devices=[]):  # torch draws weights of its own first
+            self.conv28 = _Convolution(1, full)
+            self.conv14 = _Convolution(full, half)
+            self.conv7 = _Convolution(half, quarter)
+            self.residual7 = _Convolution(quarter, quarter)
+            self.project = nn.Linear(quarter, features, bias=False)
+            self.normalise = nn.BatchNorm1d(features, affine=False)
+            self.dropout = SeededDropout(dropout)
+            self.head = nn.Linear(features, classes)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                module.to_empty(device="cpu")  # made without numbers, so that no other generator is asked for any
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
         nn.init.zeros_(self.head.bias)
 
@@ -98,7 +98,7 @@ class _Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.kernel = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False, device="meta")
+        self.kernel = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.normalise = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tasks.files import read_table
 from tasks.pairing import ASKED, read_judgements, right_answers
 from tasks.params import Evaluate
 from tasks.paths import artifact
-from tasks.reproducibility import torch_generator
+from tasks.seeds import torch_generator
 
 COLUMNS = ("variant", "right", "wrong", "value", "low", "high")
 FEWEST_IN_CLASS = 2

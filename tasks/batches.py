@@ -9,7 +9,7 @@ from models.diffusion import Diffusion, Draw
 from models.spec import TrainingSpec
 from models.training import Batch
 from tasks.dataset import Split
-from tasks.reproducibility import derived_seed, torch_generator
+from tasks.seeds import derived_seed, torch_generator
 
 
 class BatchOrder:

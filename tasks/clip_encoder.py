@@ -230,7 +230,7 @@ def build_model(settings: dict[str, Any]) -> nn.Module:
 
 def tokenize(texts: Sequence[str], context_length: int) -> Tensor:
     """Tokens of open_clip's own tokenizer, int64, shape (N, context_length); longer texts are cut."""
-    tokens: Tensor = open_clip.SimpleTokenizer(context_length=context_length)(list(texts))
+    tokens: Tensor = open_clip.tokenize(list(texts), context_length)
     return tokens
 
 

@@ -21,7 +21,8 @@ from tasks.judge import Judge, as_input, new_classifier, save_critic
 from tasks.params import Compute, Critic, Evaluate
 from tasks.paths import metrics_file, split_file
 from tasks.progress import track
-from tasks.reproducibility import autocast, derived_seed, environment_record, prepare_compute, torch_generator
+from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.seeds import derived_seed, torch_generator
 
 ADAM_BETAS = (0.9, 0.99)
 WARMUP_SHARE = 0.2

@@ -21,8 +21,8 @@ from tasks.labels import NUM_CLASSES
 from tasks.memorisation import memorisation_block
 from tasks.params import Compute, Evaluate
 from tasks.paths import artifact, metrics_file
-from tasks.reproducibility import torch_generator
 from tasks.samples import Samples, load_samples
+from tasks.seeds import torch_generator
 
 REFERENCE_PER_CLASS = 1000
 JACKKNIFE_GROUPS = 50

@@ -17,7 +17,7 @@ from tasks.garments import draw_garments
 from tasks.idx import encode_idx
 from tasks.params import Data
 from tasks.paths import RAW, metrics_file, project_root
-from tasks.reproducibility import numpy_generator
+from tasks.seeds import numpy_generator
 
 logger = logging.getLogger(__name__)
 

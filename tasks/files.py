@@ -14,13 +14,15 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
 
 from tasks.errors import IntegrityError, MissingResourceError, TryAgainError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 BLOCK_BYTES = 1 << 20
@@ -197,18 +199,20 @@ def read_arrays(path: Path) -> Arrays:
         raise IntegrityError(str(path), "is damaged", "an npz archive of plain arrays", remedy) from error
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as CSV with shortest round-trip numbers and Unix line ends."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """Read a CSV table written by :func:`write_table`.
 
     Raises:
         MissingResourceError: there is no such file.
         IntegrityError: it is damaged.
     """
+    import pandas as pd  # a third of a second, which stages without tables save
+
     try:
         return pd.read_csv(require_file(path))
     except ValueError as error:  # of which every error of pandas' parser is one

@@ -14,7 +14,8 @@ from tasks.files import read_json, sha256_bytes, sha256_file, write_bytes, write
 from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Critic
 from tasks.paths import artifact
-from tasks.reproducibility import prepare_compute, torch_generator
+from tasks.reproducibility import prepare_compute
+from tasks.seeds import torch_generator
 
 WEIGHTS = artifact("critic", "model.safetensors")
 CARD = artifact("critic", "model.json")

@@ -15,7 +15,7 @@ from tasks.errors import IntegrityError
 from tasks.files import read_table
 from tasks.params import Evaluate
 from tasks.paths import artifact, table_file
-from tasks.reproducibility import torch_generator
+from tasks.seeds import torch_generator
 
 ASKED = ["seed", "label"]
 COLUMNS = {*ASKED, "predicted", "probability"}

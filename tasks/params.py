@@ -169,7 +169,6 @@ class Sample:
         require(10 <= self.per_class <= 10_000, "per_class", "a number from 10 to 10000")
         require(1 <= self.batch <= 10_000, "batch", "a number from 1 to 10000")
         require(1 <= self.trajectory_per_class <= 10, "trajectory_per_class", "a number from 1 to 10")
-        require(self.batch >= 10 * self.trajectory_per_class, "batch", "at least 10 times trajectory_per_class")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

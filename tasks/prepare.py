@@ -14,7 +14,7 @@ from tasks.idx import read_images, read_labels
 from tasks.labels import CLASS_NAMES, NUM_CLASSES
 from tasks.params import Prepare
 from tasks.paths import RAW, metrics_file, split_file
-from tasks.reproducibility import numpy_generator
+from tasks.seeds import numpy_generator
 
 REMEDY = "rerun the fetch stage"
 

@@ -17,9 +17,9 @@ from tasks.judge import load_critic
 from tasks.memorisation import memorisation_block
 from tasks.params import Compute, Evaluate, Sample, Scorer
 from tasks.paths import metrics_file
-from tasks.reproducibility import torch_generator
 from tasks.score import clip_block
 from tasks.scorer_artifact import load_scorer
+from tasks.seeds import torch_generator
 
 BLUR_BATCH = 500
 

@@ -1,6 +1,5 @@
-"""Where randomness comes from, and the settings under which arithmetic repeats bit for bit."""
+"""The settings under which arithmetic repeats bit for bit, and a record of them."""
 
-import hashlib
 import os
 import platform
 from typing import Any
@@ -12,26 +11,6 @@ from tasks.errors import MissingResourceError
 from tasks.params import Compute
 
 
-def derived_seed(seed: int, purpose: str, *indices: int) -> int:
-    """A 63-bit seed that depends on the user's seed, what it is for, and a position.
-
-    Different purposes and positions give unrelated streams, so that a run resumed at step n draws what an unbroken
-    run drew at step n.
-    """
-    text = "/".join([str(seed), purpose, *map(str, indices)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def torch_generator(seed: int, purpose: str, *indices: int) -> torch.Generator:
-    """A CPU generator for one purpose and position; see :func:`derived_seed`."""
-    return torch.Generator().manual_seed(derived_seed(seed, purpose, *indices))
-
-
-def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
-    """A numpy generator for one purpose and position; see :func:`derived_seed`."""
-    return np.random.default_rng(derived_seed(seed, purpose, *indices))
-
-
 def prepare_compute(compute: Compute) -> torch.device:
     """Fix the thread count, demand deterministic kernels, and return the device to run on.
 
@@ -40,7 +19,8 @@ def prepare_compute(compute: Compute) -> torch.device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(compute.threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as torch.use_deterministic_algorithms(True), which loads torch's compiler, a second of every stage.
+    torch.set_deterministic_debug_mode("error")
     # A check of torch's own, at 3 % of the time of training; nothing here reads memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -19,7 +19,8 @@ from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Sample, Variant
 from tasks.paths import artifact, metrics_file
 from tasks.progress import track
-from tasks.reproducibility import autocast, derived_seed, environment_record, prepare_compute
+from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.seeds import derived_seed
 from tasks.weights import load_model
 
 Array = np.ndarray[Any, Any]
@@ -45,6 +46,34 @@ class Sampling:
     precision: torch.autocast
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Some images on their way.
+
+    Attributes:
+        done: share of the steps taken.
+        image: the noisy images, uint8 [K, 28, 28].
+        x0: the model's present guess of the clean ones, uint8 [K, 28, 28].
+    """
+
+    done: float
+    image: Array
+    x0: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Images computed together.
+
+    Attributes:
+        images: uint8 [N, 28, 28].
+        frames: the way there of some of them.
+    """
+
+    images: Array
+    frames: list[Frame]
+
+
 def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, seed: int) -> dict[str, Any]:
     """Write ``samples.npz`` and ``trajectories.npz`` of a variant and return its summary.
 
@@ -64,12 +93,14 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
         load_model(variant, spec, device), spec.sampling, sample.batch, device, autocast(compute, device)
     )
     labels, seeds = balanced_requests(sample.per_class, seed)
+    followed = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
     start = time.monotonic()
-    images = np.concatenate(list(_batches(sampling, labels, seeds, f"sampling {variant}")))
+    blocks = list(_blocks(sampling, (labels, seeds, followed), f"sampling {variant}"))
     seconds = time.monotonic() - start
+    images = np.concatenate([block.images for block in blocks])
     write_arrays(artifact(variant, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
-    chosen = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
-    write_arrays(artifact(variant, "trajectories.npz"), trajectories(sampling, labels[chosen], seeds[chosen]))
+    paths = {"labels": labels[followed], "seeds": seeds[followed], **_joined([block.frames for block in blocks])}
+    write_arrays(artifact(variant, "trajectories.npz"), paths)
     return _summarise(variant, spec, images, {"seconds": seconds, "environment": environment_record(compute, device)})
 
 
@@ -91,38 +122,38 @@ def sample_images(sampling: Sampling, labels: Array, seeds: Array) -> Array:
 
 
 @torch.no_grad()
-def trajectories(sampling: Sampling, labels: Array, seeds: Array) -> dict[str, Array]:
-    """The way from noise to image, looked at after every tenth of the steps.
+def follow(sampling: Sampling, labels: Array, seeds: Array, followed: Array) -> Block:
+    """Images for at most ``sampling.batch`` requests, and for some of them the way there, at every tenth of the steps.
 
     Args:
-        sampling: model and sampler; at most ``sampling.batch`` requests.
-        labels: classes [N].
-        seeds: image seeds [N].
-
-    Returns:
-        ``images`` and ``x0`` uint8 [S, N, 28, 28]: the noisy image and the model's current guess of the clean one;
-        ``done`` float64 [S]: share of the steps taken; ``labels`` and ``seeds``.
+        sampling: model and sampler.
+        labels: classes, int64 [N].
+        seeds: image seeds, int64 [N].
+        followed: of which requests the way is kept, bool [N]; K of them.
     """
-    frames: list[tuple[float, Any, Any]] = []
-    decode, count = sampling.diffusion.decode, len(labels)
+    frames: list[Frame] = []
+    decode, rows = sampling.diffusion.decode, torch.from_numpy(np.flatnonzero(followed)).to(sampling.device)
     for step in _steps(sampling, labels, seeds):
         if _is_kept(step):
-            pair = (decode(step.x)[:count].cpu().numpy(), decode(step.x0)[:count].cpu().numpy())
-            frames.append((step.index / step.total, *pair))
-    done, images, guesses = zip(*frames, strict=True)
+            pair = (decode(step.x[rows]).cpu().numpy(), decode(step.x0[rows]).cpu().numpy())
+            frames.append(Frame(step.index / step.total, *pair))
+    return Block(decode(step.x)[: len(labels)].cpu().numpy(), frames)
+
+
+def _blocks(sampling: Sampling, requests: tuple[Array, Array, Array], title: str) -> Iterator[Block]:
+    starts = range(0, len(requests[0]), sampling.batch)
+    parts = ([column[start : start + sampling.batch] for column in requests] for start in starts)
+    return track((follow(sampling, *part) for part in parts), len(starts), title)
+
+
+def _joined(paths: list[list[Frame]]) -> dict[str, Array]:
+    """The frames of all blocks, each with one entry per step: ``done`` [S], ``images`` and ``x0`` [S, K, 28, 28]."""
+    together = list(zip(*paths, strict=True))
     return {
-        "images": np.stack(images),
-        "x0": np.stack(guesses),
-        "done": np.array(done, dtype=np.float64),
-        "labels": labels,
-        "seeds": seeds,
+        "done": np.array([frames[0].done for frames in together], dtype=np.float64),
+        "images": np.stack([np.concatenate([frame.image for frame in frames]) for frames in together]),
+        "x0": np.stack([np.concatenate([frame.x0 for frame in frames]) for frames in together]),
     }
-
-
-def _batches(sampling: Sampling, labels: Array, seeds: Array, title: str) -> Iterator[Array]:
-    starts = range(0, len(labels), sampling.batch)
-    blocks = (slice(start, start + sampling.batch) for start in starts)
-    return track((sample_images(sampling, labels[b], seeds[b]) for b in blocks), len(starts), title)
 
 
 def _steps(sampling: Sampling, labels: Array, seeds: Array) -> Iterator[SampleStep]:

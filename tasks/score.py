@@ -17,9 +17,9 @@ from tasks.files import write_json, write_table
 from tasks.labels import CLASS_SLUGS
 from tasks.params import Compute, Evaluate, Scorer
 from tasks.paths import artifact, metrics_file, table_file
-from tasks.reproducibility import torch_generator
 from tasks.samples import Samples, load_samples
 from tasks.scorer_artifact import load_scorer
+from tasks.seeds import torch_generator
 
 RANKED = 12
 OVERALL = ("good", "clear", "blurry", "margin", "accuracy", "probability")

@@ -12,10 +12,11 @@ from tasks.dataset import class_balanced, load_split
 from tasks.files import folder_written_atomically, write_json
 from tasks.params import Compute, Evaluate, Scorer
 from tasks.paths import metrics_file
-from tasks.reproducibility import prepare_compute, torch_generator
+from tasks.reproducibility import prepare_compute
 from tasks.scorer_artifact import FOLDER, load_source, record_scorer
 from tasks.scorer_fit import fit_clip, model_settings, pixel_scaling
 from tasks.scorer_trial import trial_figures
+from tasks.seeds import torch_generator
 
 TRIAL_PER_CLASS = 500
 

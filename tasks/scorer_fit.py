@@ -18,7 +18,8 @@ from tasks.errors import ConfigError, DivergedError
 from tasks.labels import IMAGE_SIZE
 from tasks.params import Compute, Scorer
 from tasks.progress import track
-from tasks.reproducibility import autocast, chosen_device, derived_seed, torch_generator
+from tasks.reproducibility import autocast, chosen_device
+from tasks.seeds import derived_seed, torch_generator
 
 HEAD_WIDTH = 32
 TEXT_WIDTH = 32  # the vocabulary has 49,408 tokens, so this alone decides the size of the file

@@ -16,7 +16,7 @@ from tasks.clip_encoder import ImageTextEncoder, encode_prompts
 from tasks.damage import BLURRY, NOISY, damaged, held_out_damage
 from tasks.dataset import Split
 from tasks.params import Evaluate, HeldOutDamage, Scorer
-from tasks.reproducibility import torch_generator
+from tasks.seeds import torch_generator
 
 FITTED_ON = {"blurry": BLURRY, "noisy": NOISY}
 

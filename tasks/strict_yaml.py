@@ -29,11 +29,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     text = _read_text(path)
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        reader = YAML(typ="safe", pure=True)
+        root = reader.compose(text)
         if not isinstance(root, MappingNode):
             raise ConfigError(str(path), "is not a mapping", "`key: value` lines", "restore it from git")
         _refuse_ambiguous(root, "", path)
-        content: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+        content: dict[str, Any] = reader.constructor.construct_document(root)
     except YAMLError as error:
         raise ConfigError(str(path), _summary(error), "valid YAML with each key once", "correct that line") from None
     except RecursionError:

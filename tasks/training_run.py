@@ -18,7 +18,7 @@ from models.training import build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
 from tasks.params import Variant
-from tasks.reproducibility import derived_seed
+from tasks.seeds import derived_seed
 
 
 @dataclass(slots=True)

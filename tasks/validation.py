@@ -5,7 +5,7 @@ import torch
 from models.diffusion import Diffusion, Draw
 from tasks.batches import on_device
 from tasks.dataset import Split
-from tasks.reproducibility import torch_generator
+from tasks.seeds import torch_generator
 
 BLOCK = 250
 NUM_LEVELS = 10

@@ -4,3 +4,7 @@ import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/environment.py
 os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from flows.environment import collect_garbage_rarely
+
+collect_garbage_rarely()

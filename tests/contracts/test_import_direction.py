@@ -16,6 +16,12 @@ SLOW = {"torch", "prefect", "mlflow", "numpy", "pandas", "matplotlib"}
 PREFECTS_OWN = {"pipeline": {"prefect"}}
 """The module that holds a flow for Prefect to deploy, which only Prefect can make."""
 
+COMPUTE = """
+from tasks.params import Compute
+from tasks.reproducibility import prepare_compute
+prepare_compute(Compute(device="cpu", threads=1, precision="float32"))
+""".strip().replace("\n", "; ")
+
 
 def imported(path: Path) -> set[str]:
     """Top names of the packages that a module imports."""
@@ -48,3 +54,12 @@ def test_nothing_slow_is_loaded_with_a_flows_module(module: str) -> None:
     report = f"import sys, flows.{module}; print(*sorted({SLOW} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == PREFECTS_OWN.get(module, set())
+
+
+@pytest.mark.parametrize("work", ["import tasks.fetch, tasks.prepare", COMPUTE])
+def test_stages_load_no_more_than_their_work_needs(work: str) -> None:
+    """Neither torch where nothing is computed with it, nor torch's compiler where nothing is compiled."""
+    unwanted = {"torch._dynamo", "torch._inductor"} | (set() if work == COMPUTE else {"torch", "pandas"})
+    report = f"import sys; {work}; print(*sorted({unwanted} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

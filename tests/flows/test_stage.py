@@ -18,6 +18,7 @@ from flows.artifacts import artifact_key, in_flow_run, show_table
 from flows.environment import answers, prefect_mode, prepare_environment
 from flows.observed import PARENT
 from flows.stage import call, guarded, run_stage, single_writer
+from flows.temporary_server import start_temporary_server
 from tasks.errors import (
     ConfigError,
     DivergedError,
@@ -236,14 +237,16 @@ def test_private_folders_and_no_telemetry(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server(prefect_home: Path) -> Iterator[str]:
     """A Prefect server for the tests that need one."""
-    from prefect.testing.utilities import prefect_test_harness
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv("PREFECT_HOME", str(prefect_home))
+        address = start_temporary_server()
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=120):
-        from prefect.settings import PREFECT_API_URL
-
-        yield str(PREFECT_API_URL.value())
+    with temporary_settings({PREFECT_API_URL: address}):
+        yield address
 
 
 def flow_runs(name: str) -> list[Any]:
@@ -278,9 +281,11 @@ def test_a_stage_is_a_sub_flow_of_the_run_that_the_environment_names(
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
     from prefect.runtime import flow_run
+    from prefect.settings import get_current_settings
 
     monkeypatch.setenv("PREFECT_API_URL", server)
     found: list[str] = []
+    heartbeats: list[int | None] = []
 
     @flow(name="parent")
     def parent() -> None:
@@ -288,8 +293,9 @@ def test_a_stage_is_a_sub_flow_of_the_run_that_the_environment_names(
 
     parent()
     monkeypatch.setenv(PARENT, found[0])
-    run_stage(staged(lambda: None, "prepare"))
+    run_stage(staged(lambda: heartbeats.append(get_current_settings().flows.heartbeat_frequency), "prepare"))
     run_stage(staged(lambda: None, "report"))
+    assert heartbeats == [None]  # they would hold up the end of each stage
     with get_client(sync_client=True) as client:
         within = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[found[0]]))
         children = client.read_flow_runs(flow_run_filter=within)

@@ -27,8 +27,8 @@ signal.pause()
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+def build(prefect_home: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    known = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(prefect_home)}
     with subprocess.Popen(
         [sys.executable, "-c", BUILD], cwd=tmp_path, env=known, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -29,7 +29,7 @@ TRAINING = TrainingSpec(
     label_drop=0.2,
     log_every=2,
     validate_every=4,
-    validation_images=40,
+    validation_images=20,
     checkpoint_every=5,
     snapshots=3,
 )

@@ -58,7 +58,7 @@ BAD_VALUES = [
     ("evaluate.held_out_damage.salt_and_pepper", "0", "above 0"),
     ("report.gate.auc", "1.5", "from 0 to 1"),
     ("sample.per_class", "lots", "a whole number"),
-    ("sample.batch", "5", "sample.batch"),
+    ("sample.batch", "0", "sample.batch"),
     ("evaluate.confidence", "1.0", "evaluate.confidence"),
     ("report.title", "''", "report.title"),
     ("variants", "{}", "at least one variant"),

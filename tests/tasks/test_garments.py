@@ -9,7 +9,7 @@ from tasks.drawing import LINES, Dice, band, column, curve, ellipse, fabric
 from tasks.files import sha256_bytes
 from tasks.garments import DRAWERS, draw_garments
 from tasks.labels import CLASS_SLUGS, NUM_CLASSES
-from tasks.reproducibility import numpy_generator
+from tasks.seeds import numpy_generator
 
 # From this code on its first release (numpy 2.4, x86-64): 12 pictures a class, seed 1, purpose "golden".
 GOLDEN = "9e0c57a4c2974cfd0bdbe8e65e8fd8f02dde0c1c987afd9b4f06723ef79c91d0"

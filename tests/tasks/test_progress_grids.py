@@ -14,8 +14,9 @@ from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Sample
 from tasks.progress_grids import draw_progress_grids
-from tasks.reproducibility import autocast, derived_seed
+from tasks.reproducibility import autocast
 from tasks.sample import Sampling, balanced_requests, sample_images
+from tasks.seeds import derived_seed
 from tasks.train import run_training
 from tasks.weights import load_model
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS

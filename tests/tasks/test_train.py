@@ -23,7 +23,7 @@ from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedErro
 from tasks.files import read_json, sha256_file, write_json
 from tasks.locked_build import dvc_md5
 from tasks.params import Variant
-from tasks.reproducibility import derived_seed, torch_generator
+from tasks.seeds import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
 
@@ -162,7 +162,7 @@ def test_the_snapshots_go_from_the_untrained_weights_to_the_result(workspace: Pa
 
 
 def test_training_lowers_the_loss(workspace: Path) -> None:
-    longer = replace(TRAINING, steps=150, batch=32, lr=0.004, validate_every=50, checkpoint_every=100)
+    longer = replace(TRAINING, steps=60, batch=32, lr=0.004, validate_every=60, checkpoint_every=60)
     summary = run_training("course", replace(COURSE, training=longer), CPU, SEED)
     assert summary["val_loss_final"] < 0.6 * summary["train_loss_first"]
 
