@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from tasks.errors import ConfigError, IntegrityError
-from tasks.files import sha256_file, sync_folder, write_bytes, write_json
+from tasks.files import sha256_file, sync_folder, write_json, write_tensors
 
 logger = logging.getLogger(__name__)
 KEPT = 2
@@ -51,8 +51,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: dict[str, Any]
         TryAgainError: the disk is full or failing; older checkpoints are untouched.
     """
     path = folder / f"step-{checkpoint.step:07d}.safetensors"
-    write_bytes(path, safetensors.torch.save(checkpoint.tensors))  # its own writer hides what the system says
-    header = {"step": checkpoint.step, "sha256": sha256_file(path), "config": config, "notes": checkpoint.notes}
+    digest = write_tensors(path, checkpoint.tensors)
+    header = {"step": checkpoint.step, "sha256": digest, "config": config, "notes": checkpoint.notes}
     write_json(path.with_suffix(".json"), header)
     _prune(folder)
     return path

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import httpx
 import huggingface_hub
 import open_clip
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from models.pixels import from_unit, to_unit
 from tasks.errors import ConfigError, IntegrityError, MissingResourceError
-from tasks.files import sha256_file, write_bytes, write_json
+from tasks.files import sha256_file, write_json, write_tensors
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -242,9 +241,7 @@ def save_folder(model: nn.Module, settings: dict[str, Any], preprocess: Preproce
     """
     transform = {"mean": preprocess.mean, "std": preprocess.std, "interpolation": preprocess.interpolation}
     write_json(folder / CONFIG, {"model_cfg": settings, "preprocess_cfg": transform | {"resize_mode": "shortest"}})
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(folder / WEIGHTS, safetensors.torch.save(state))
-    return sha256_file(folder / WEIGHTS)
+    return write_tensors(folder / WEIGHTS, model.state_dict())
 
 
 def _create(model: str, **settings: Any) -> Any:

@@ -23,6 +23,7 @@ from tasks.errors import IntegrityError, MissingResourceError, TryAgainError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 BLOCK_BYTES = 1 << 20
@@ -197,6 +198,20 @@ def read_arrays(path: Path) -> Arrays:
     except (ValueError, OSError, KeyError, EOFError, RuntimeError, BadZipFile, struct.error, zlib.error) as error:
         remedy = "rerun the stage that writes it"
         raise IntegrityError(str(path), "is damaged", "an npz archive of plain arrays", remedy) from error
+
+
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> str:
+    """Write named tensors as safetensors; equal tensors give equal bytes.
+
+    Returns:
+        The sha256 of the file.
+    """
+    import safetensors.torch
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(plain)  # its own writer hides what the system says of a full disk
+    write_bytes(path, content)
+    return sha256_bytes(content)
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.classifier import Classifier
 from models.pixels import to_signed
 from tasks.errors import IntegrityError
-from tasks.files import read_json, sha256_bytes, sha256_file, write_bytes, write_json
+from tasks.files import read_json, sha256_file, write_json, write_tensors
 from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Critic
 from tasks.paths import artifact
@@ -68,10 +68,7 @@ def save_critic(classifier: Classifier, critic: Critic, card: dict[str, Any]) ->
         critic: its configuration.
         card: what else is worth knowing: the data, the versions.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
-    content = safetensors.torch.save(tensors)
-    digest = sha256_bytes(content)
-    write_bytes(WEIGHTS, content)
+    digest = write_tensors(WEIGHTS, classifier.state_dict())
     write_json(CARD, {**card, "config": asdict(critic), "weights_sha256": digest})
     return digest
 

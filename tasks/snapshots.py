@@ -7,10 +7,10 @@ from typing import Any
 
 from models.diffusion import Diffusion
 from models.spec import TrainingSpec
-from tasks.files import folder_written_atomically, sha256_file
+from tasks.files import folder_written_atomically, sha256_file, write_tensors
 from tasks.params import Variant
 from tasks.paths import artifact
-from tasks.weights import card_errors, checked_card, load_weights, save_weights
+from tasks.weights import card_errors, checked_card, load_weights
 
 FOLDER = "snapshots"
 UNTRAINED = 0
@@ -35,7 +35,7 @@ def take_snapshot(folder: Path, diffusion: Diffusion, step: int) -> None:
         diffusion: the averaged model.
         step: training steps done.
     """
-    save_weights(folder / snapshot_name(step), diffusion)
+    write_tensors(folder / snapshot_name(step), diffusion.state_dict())
 
 
 def publish_snapshots(variant: str, folder: Path, spec: TrainingSpec) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from tasks.checkpoint import differing_keys
 from tasks.errors import IntegrityError
-from tasks.files import read_json, sha256_bytes, sha256_file, write_bytes, write_json
+from tasks.files import read_json, sha256_file, write_json, write_tensors
 from tasks.params import Variant
 from tasks.paths import artifact
 
@@ -24,21 +24,9 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 
-def save_weights(path: Path, module: nn.Module) -> str:
-    """Write a module's tensors atomically.
-
-    Returns:
-        The sha256 of the file, which depends on the tensors alone.
-    """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    content = safetensors.torch.save(tensors)
-    write_bytes(path, content)
-    return sha256_bytes(content)
-
-
 def save_model(variant: str, module: nn.Module, card: dict[str, Any]) -> str:
     """Write a variant's weights and its card, to which the sha256 of the weights is added; returns that sha256."""
-    digest = save_weights(artifact(variant, WEIGHTS), module)
+    digest = write_tensors(artifact(variant, WEIGHTS), module.state_dict())
     write_json(artifact(variant, CARD), {**card, "weights_sha256": digest})
     return digest
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,25 @@ from tests.tasks.report_workspace import ROOT, build_workspace
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
 
-@pytest.fixture(autouse=True)
-def untouched_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo whatever a test puts into the environment, and begin without what a developer has set."""
+@contextmanager
+def environment_restored() -> Iterator[None]:
+    """Undo whatever the block puts into the environment."""
     kept = dict(os.environ)
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PIPELINE_PREFECT", "DVC_STAGE", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    for name in set(os.environ) - set(kept):
-        del os.environ[name]
-    os.environ.update(kept)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(kept):
+            del os.environ[name]
+        os.environ.update(kept)
+
+
+@pytest.fixture(autouse=True)
+def untouched_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo whatever a test puts into the environment, and begin without what a developer has set."""
+    with environment_restored():
+        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PIPELINE_PREFECT", "DVC_STAGE", "DVC_ROOT"):
+            monkeypatch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

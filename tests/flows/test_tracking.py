@@ -23,7 +23,7 @@ from tasks.records import beginning, outputs_digest, record
 from tasks.tracking import Writer, close_stale_runs, create_store, open_store
 from tasks.tracking import publish as publish_as
 from tasks.tracking_place import experiment_name, tracking_address
-from tests.flows.conftest import lay_out
+from tests.flows.conftest import environment_restored, lay_out
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
@@ -62,7 +62,7 @@ def published_folder(
 ) -> Path:
     """A workspace whose variant ``course`` has been published; for tests that only look."""
     folder = tmp_path_factory.mktemp("published") / "workspace"
-    with pytest.MonkeyPatch.context() as patch:
+    with environment_restored(), pytest.MonkeyPatch.context() as patch:
         lay_out(invented[0], empty_store, folder, patch)
         publish_all()
     return folder
