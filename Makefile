@@ -16,7 +16,7 @@ report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model 
 	@python -m tasks.config
 	@python -m flows.pipeline
 
-demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about three minutes)
+demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about two minutes)
 	@python -m tasks.config demo
 	@python -m flows.pipeline --profile demo
 

@@ -4,7 +4,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -14,6 +14,9 @@ from tasks.errors import MissingResourceError, PipelineError
 logger = logging.getLogger(__name__)
 PARENT = "PIPELINE_PARENT_FLOW_RUN_ID"
 """Environment variable that names the flow run under which stages appear as sub-flows."""
+
+HEARTBEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+"""Environment variable by which a user has flow runs send heartbeats."""
 
 ENDINGS = ("Crash detected!", "Encountered exception during", "Finished in state Failed", "Task run failed with")
 """How Prefect's lines on a failure begin; on the terminal the error's own line stands alone."""
@@ -80,7 +83,7 @@ def served_by(address: str) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     settings: dict[Any, Any] = {PREFECT_API_URL: address}
-    if PARENT in os.environ:  # whoever waits for this run sees it end; to end its heartbeats takes up to a second
+    if PARENT in os.environ and HEARTBEAT not in os.environ:  # to end them takes up to a second; see crash_lost_runs
         settings[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     with temporary_settings(settings):
         yield
@@ -134,6 +137,24 @@ def current_flow_run() -> tuple[str, str]:
 
     with get_client(sync_client=True) as client:
         return str(client.api_url).rstrip("/"), str(flow_run.get_id())
+
+
+def crash_lost_runs() -> None:
+    """Have Prefect call those sub-flows of the present flow run crashed whose processes went without a word.
+
+    To be called when no stage is running any more. Where Prefect cannot be told, nothing happens.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+    from prefect.client.schemas.objects import State
+    from prefect.states import Crashed
+
+    with suppress(Exception), get_client(sync_client=True) as client:
+        own = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[UUID(current_flow_run()[1])]))
+        for run in client.read_flow_runs(flow_run_filter=own):
+            if run.state is None or not run.state.is_final():
+                state: State[Any] = Crashed(message="The stage's process ended without a word, as when it is killed.")
+                client.set_flow_run_state(run.id, state, force=True)
 
 
 def _run_flow(job: Job, outcome: _Outcome) -> None:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from flows.artifacts import in_flow_run, show_link, show_markdown
 from flows.environment import log_to_stderr, prefect_mode, prepare_environment, reachable_prefect
 from flows.mirror import AFTERWARDS, mlflow_address
-from flows.observed import PARENT, current_flow_run, run_job
+from flows.observed import PARENT, crash_lost_runs, current_flow_run, run_job
 from flows.repro import StageFailedError, repro
 from flows.stage import CommandLine, guarded, single_writer
 from flows.workspace import prepare_workspace, profile_params
@@ -86,6 +86,8 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     try:
         repro(workspace, targets, environment, Teller())
     except StageFailedError:
+        if in_flow_run():
+            crash_lost_runs()
         _reconcile(workspace, environment, "--quiet")  # the error's line is to stand last
         raise
     _reconcile(workspace, environment)

@@ -127,18 +127,36 @@ def jackknife(
         features: at least four vectors, shape (N, D).
         strata: the stratum of each vector, such as its class, int64, shape (N,).
         statistic: maps vectors (n, D) to a number.
-        groups: G; fewer where there are fewer vectors.
+        groups: G at most; see :func:`even_groups`.
         confidence: probability inside, between 0 and 1.
         generator: CPU generator that shuffles.
     """
     shuffled = torch.randperm(len(features), generator=generator)
     order = shuffled[strata[shuffled].argsort(stable=True)]
-    count = min(groups, len(features))
+    count = even_groups(strata, groups)
     parts = [order[first::count] for first in range(count)]
     left = [torch.cat([*parts[:index], *parts[index + 1 :]]) for index in range(len(parts))]
     values = torch.tensor([statistic(features[chosen]) for chosen in left], dtype=torch.float64)
     variance = (len(parts) - 1) / len(parts) * (values - values.mean()).square().sum()
     return student_interval(statistic(features), variance.sqrt().item(), len(parts) - 1, confidence)
+
+
+def even_groups(strata: Tensor, most: int) -> int:
+    """Into how many groups a stratified set can be cut so that each holds as many of a stratum as every other.
+
+    Args:
+        strata: the stratum of each member, int64 from 0, shape (N,).
+        most: the largest number wanted.
+
+    Returns:
+        The largest that divides all strata, from half of ``most`` on; where there is none, ``most``. In either case no
+        more than the smallest stratum has members.
+    """
+    sizes = torch.bincount(strata)
+    sizes = sizes[sizes > 0]
+    limit = min(most, int(sizes.min()))
+    fitting = [count for count in range((limit + 1) // 2, limit + 1) if not (sizes % count).any()]
+    return max(fitting, default=limit)
 
 
 def student_interval(value: float, standard_error: float, degrees: int, confidence: float) -> Interval:

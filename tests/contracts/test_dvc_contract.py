@@ -175,3 +175,11 @@ def test_variants_stand_in_the_parameters_alone() -> None:
 
 def test_modules_without_effect_exist() -> None:
     assert all((ROOT / name).is_file() for name in WITHOUT_EFFECT)
+
+
+def test_whatever_computes_depends_on_the_versions_of_the_libraries() -> None:
+    """Otherwise results of old and new releases would stand side by side in one report."""
+    computing = {name for name, stage in STAGES.items() if "compute" in stage["params"]}
+    pinned = {name for name, stage in STAGES.items() if "requirements/runtime.lock" in stage["deps"]}
+    assert pinned == computing - {"figures"}
+    assert len(pinned) == 7

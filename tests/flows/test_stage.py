@@ -16,7 +16,7 @@ import pytest
 from flows import stage as wrapper
 from flows.artifacts import artifact_key, in_flow_run, show_table
 from flows.environment import answers, prefect_mode, prepare_environment
-from flows.observed import PARENT
+from flows.observed import PARENT, crash_lost_runs
 from flows.stage import call, guarded, run_stage, single_writer
 from flows.temporary_server import start_temporary_server
 from tasks.errors import (
@@ -302,6 +302,35 @@ def test_a_stage_is_a_sub_flow_of_the_run_that_the_environment_names(
     assert {run.name for run in children} == {"prepare", "report"}
     assert len({run.parent_task_run_id for run in children}) == 2
     assert all(run.state.is_completed() for run in children)
+
+
+@prefect_warnings
+def test_a_sub_flow_whose_process_was_killed_is_called_crashed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import flow
+    from prefect.runtime import flow_run
+
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    killed = """
+import os, signal
+from flows.stage import run_stage
+def scorer():
+    os.kill(os.getpid(), signal.SIGKILL)
+run_stage(scorer)
+"""
+
+    @flow(name="lossy")
+    def lossy() -> None:
+        monkeypatch.setenv(PARENT, str(flow_run.get_id()))
+        run_stage(staged(lambda: None, "critic"))
+        done = subprocess.run([sys.executable, "-c", killed], capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert [run.state.is_running() for run in flow_runs("scorer")] == [True]
+        crash_lost_runs()
+
+    lossy()
+    assert [run.state.is_crashed() for run in flow_runs("scorer")] == [True]
+    assert [run.state.is_completed() for run in flow_runs("critic")] == [True]
 
 
 @prefect_warnings

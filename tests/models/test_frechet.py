@@ -12,6 +12,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from models.frechet import (
     Moments,
+    even_groups,
     frechet_distance,
     jackknife,
     kernel_distance,
@@ -175,6 +176,30 @@ def test_jackknife_of_a_set_with_fixed_shares_of_every_class_matches_the_scatter
     assert found.high - found.value == pytest.approx(fresh.std().item(), rel=0.3)
     blind = jackknife(images(3), torch.zeros_like(labels), mean, 50, ONE_SIGMA, generator())
     assert blind.high - blind.value > 3.0 * (found.high - found.value)
+
+
+@pytest.mark.parametrize("per_class", [12, 30, 75])
+def test_jackknife_of_few_images_a_class_does_not_take_the_classes_for_error(per_class: int) -> None:
+    """Strata smaller than the number of groups, or no multiple of it; without a divisor 30 gave 2.8 times too much."""
+    labels = torch.arange(10).repeat_interleave(per_class)
+
+    def images(seed: int) -> Tensor:
+        return vectors(len(labels), 1, seed=seed) + 10.0 * labels[:, None]
+
+    def mean(chosen: Tensor) -> float:
+        return chosen.mean().item()
+
+    fresh = torch.tensor([mean(images(100 + seed)) for seed in range(200)])
+    found = [jackknife(images(seed), labels, mean, 50, ONE_SIGMA, generator()) for seed in range(20)]
+    reach = sum(interval.high - interval.value for interval in found) / len(found)
+    assert reach == pytest.approx(fresh.std().item(), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"), [([100, 100], 50), ([75, 75], 25), ([12, 12], 12), ([60, 90], 30), ([97, 97], 50), ([7, 9], 7)]
+)
+def test_groups_are_as_many_as_divide_every_class(sizes: list[int], count: int) -> None:
+    assert even_groups(torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), 50) == count
 
 
 def test_jackknife_groups_hold_an_equal_share_of_every_class_in_whatever_order() -> None:
