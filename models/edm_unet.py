@@ -86,7 +86,8 @@ class SelfAttention(nn.Module):
         # With channels last, pixels are already rows: these views copy nothing.
         rows = qkv.permute(0, 2, 3, 1).reshape(len(x), -1, 3, self.heads, x.shape[1] // self.heads)
         query, key, value = rows.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        with torch.autocast(x.device.type, enabled=False):
+            mixed = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
         maps = mixed.transpose(1, 2).reshape(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
         residual: Tensor = self.out(maps)
         return x + residual

@@ -9,6 +9,15 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
+class Float32GroupNorm(nn.GroupNorm):
+    """Group normalisation that stays in float32 under autocast: bfloat16 has too few digits for means and variances."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape, in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def group_norm(channels: int, group_size: int, affine: bool = True) -> nn.GroupNorm:
     """Group normalisation (Wu and He 2018) with ``group_size`` channels to a group.
 
@@ -17,7 +26,7 @@ def group_norm(channels: int, group_size: int, affine: bool = True) -> nn.GroupN
         group_size: channels that share mean and variance.
         affine: whether a gain and a bias per channel follow.
     """
-    return nn.GroupNorm(channels // group_size, channels, affine=affine)
+    return Float32GroupNorm(channels // group_size, channels, affine=affine)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -33,7 +33,7 @@ class Compute:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     device: Literal["auto", "cpu", "cuda"]
     threads: int
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"]
 
     def __post_init__(self) -> None:
         require(1 <= self.threads <= 1024, "threads", "a number from 1 to 1024")

@@ -9,6 +9,7 @@ import torch
 
 from tasks.errors import MissingResourceError
 from tasks.params import Compute
+from tasks.precision import chosen_precision
 
 
 def prepare_compute(compute: Compute) -> torch.device:
@@ -36,7 +37,7 @@ def chosen_device(setting: str) -> torch.device:
 
 def autocast(compute: Compute, device: torch.device) -> torch.autocast:
     """The mixed-precision context that ``compute.precision`` asks for; disabled for float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute.precision == "bfloat16")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen_precision(compute, device) == "bfloat16")
 
 
 def environment_record(compute: Compute, device: torch.device) -> dict[str, Any]:
@@ -49,5 +50,5 @@ def environment_record(compute: Compute, device: torch.device) -> dict[str, Any]
         "device": device.type,
         "device_name": name,
         "threads": compute.threads,
-        "precision": compute.precision,
+        "precision": chosen_precision(compute, device),
     }

@@ -21,6 +21,7 @@ from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
 from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
+from tasks.precision import chosen_precision
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.resume_state import mark_published, sweep_recorded
@@ -75,7 +76,7 @@ def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device)
         "process": asdict(spec.process),
         "training": asdict(spec.training),
         "seed": seed,
-        "compute": asdict(compute),
+        "compute": {**asdict(compute), "precision": chosen_precision(compute, device)},
         "data_sha256": sha256_file(split_file("train")),
         **training_marks(device.type),
     }

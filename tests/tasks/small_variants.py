@@ -15,6 +15,7 @@ from tasks.params import Compute, Variant
 
 SEED = 11
 CPU = Compute(device="cpu", threads=1, precision="float32")
+CPU_BFLOAT16 = Compute(device="cpu", threads=1, precision="bfloat16")
 
 TRAINING = TrainingSpec(
     steps=12,

@@ -1,6 +1,7 @@
 """Samples are balanced, repeat exactly, depend on their own seed alone, and come from unaltered weights."""
 
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import torch
 from models.spec import CourseUNetSpec
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
-from tasks.params import Sample
+from tasks.params import Compute, Sample
 from tasks.reproducibility import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.train import run_training
 from tasks.weights import load_model
-from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, VARIANTS
 
 DEVICE = torch.device("cpu")
 SAMPLE = Sample(per_class=10, batch=40, trajectory_per_class=1)
@@ -40,11 +41,12 @@ def test_samples_are_balanced_and_repeat(variant: str, workspace: Path) -> None:
     assert sha256_file(path) == first
 
 
+@pytest.mark.parametrize("compute", [CPU, CPU_BFLOAT16], ids=attrgetter("precision"))
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_image_depends_on_its_seed_alone(variant: str, workspace: Path) -> None:
+def test_an_image_depends_on_its_seed_alone(variant: str, compute: Compute, workspace: Path) -> None:
     spec = VARIANTS[variant]
-    run_training(variant, spec, CPU, SEED)
-    sampling = Sampling(load_model(variant, spec, DEVICE), spec.sampling, 40, DEVICE, autocast(CPU, DEVICE))
+    run_training(variant, spec, compute, SEED)
+    sampling = Sampling(load_model(variant, spec, DEVICE), spec.sampling, 40, DEVICE, autocast(compute, DEVICE))
     labels, seeds = balanced_requests(4, SEED)
     together = sample_images(sampling, labels, seeds)
     shuffled = np.random.default_rng(0).permutation(40)[:17]

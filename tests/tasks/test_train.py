@@ -23,11 +23,11 @@ from tasks.dataset import load_split
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
 from tasks.locked_build import dvc_md5
-from tasks.params import Variant
+from tasks.params import Compute, Variant
 from tasks.seeds import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tests.patience import PATIENCE
-from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, TRAINING, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, TRAINING, VARIANTS
 
 
 class SignalAt:
@@ -76,16 +76,16 @@ def losses(variant: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, workspace: Path) -> None:
-    whole = run_training("whole", VARIANTS[variant], CPU, SEED)
+@pytest.mark.parametrize(("number", "compute"), [(signal.SIGTERM, CPU), (signal.SIGINT, CPU_BFLOAT16)])
+def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, compute: Compute, workspace: Path) -> None:
+    whole = run_training("whole", VARIANTS[variant], compute, SEED)
     for step in (4, 8):
         sink = SignalAt(step, number)
         with pytest.raises(StoppedError, match="resumes from") as caught:
-            run_training("parts", VARIANTS[variant], CPU, SEED, sink)
+            run_training("parts", VARIANTS[variant], compute, SEED, sink)
         assert caught.value.exit_code == 128 + number
         assert not Path("artifacts/parts").exists()
-    parts = run_training("parts", VARIANTS[variant], CPU, SEED)
+    parts = run_training("parts", VARIANTS[variant], compute, SEED)
     assert parts["weights_sha256"] == whole["weights_sha256"]
     pd.testing.assert_frame_equal(losses("parts"), losses("whole"), check_exact=True)
     for name in ("noise_levels.csv", "snapshots/step-0000000.safetensors", "snapshots/step-0000008.safetensors"):

@@ -1,0 +1,77 @@
+"""Which arithmetic the networks run in, where ``compute.precision: auto`` leaves the choice to the machine."""
+
+import time
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import conv3x3, group_norm
+from tasks.errors import IntegrityError
+from tasks.files import read_json, write_json
+from tasks.params import Compute
+from tasks.paths import WORK
+
+CHOICE = "precision.json"
+LEAST_GAIN = 1.1
+"""Bfloat16 must be this many times faster; rounding errors for less would be a bad bargain."""
+HOPELESS = 0.5
+"""Below this gain one trial is enough: some processors need a hundred times as long."""
+ROUNDS = 9
+IMAGES, CHANNELS, SIZE = 64, 64, 14
+"""A trial's maps, about those of the networks."""
+
+
+def chosen_precision(compute: Compute, device: torch.device) -> str:
+    """``float32`` or ``bfloat16``: what the user asked for, or with ``auto`` what pays here.
+
+    On a CPU that is measured, once for each workspace, so that an interrupted run goes on as it began. The thread count
+    must have been set.
+
+    Args:
+        compute: threads and precision.
+        device: where the networks run.
+    """
+    if compute.precision != "auto":
+        return compute.precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _remembered_gain(compute.threads) >= LEAST_GAIN else "float32"
+
+
+def bfloat16_gain() -> float:
+    """How many times faster a residual block is in bfloat16, forward and backward: the median of pairs of trials."""
+    with torch.random.fork_rng(devices=[]):  # the weights come from the global generator, which is left as it was
+        block = nn.Sequential(conv3x3(CHANNELS, CHANNELS), group_norm(CHANNELS, 8), nn.SiLU(), conv3x3(CHANNELS, 4))
+    block.to(memory_format=torch.channels_last)
+    x = torch.linspace(-1.0, 1.0, IMAGES * CHANNELS * SIZE**2).view(IMAGES, CHANNELS, SIZE, SIZE)
+    trial = partial(_seconds_of_trial, block, x.contiguous(memory_format=torch.channels_last))
+    first = trial(bfloat16=False) / trial(bfloat16=True)  # includes what the library prepares
+    if first < HOPELESS:
+        return first
+    return median(trial(bfloat16=False) / trial(bfloat16=True) for _ in range(ROUNDS))
+
+
+def _remembered_gain(threads: int) -> float:
+    machine = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "threads": threads}
+    file = WORK / CHOICE
+    known: dict[str, Any] = {}
+    if file.is_file():
+        try:
+            known = read_json(file)
+        except IntegrityError:
+            known = {}  # measured anew
+    if known.get("machine") != machine:
+        known = {"machine": machine, "bfloat16_gain": round(bfloat16_gain(), 2)}
+        write_json(file, known)
+    return float(known["bfloat16_gain"])
+
+
+def _seconds_of_trial(block: nn.Module, x: Tensor, bfloat16: bool) -> float:
+    start = time.perf_counter()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        loss = block(x).float().square().mean()
+    torch.autograd.backward(loss)
+    return time.perf_counter() - start

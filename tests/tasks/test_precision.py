@@ -1,0 +1,106 @@
+"""Which precision is chosen, and that the choice is made once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.build import build_diffusion
+from models.layers import Float32GroupNorm
+from tasks.files import read_json, write_json
+from tasks.params import Compute
+from tasks.precision import bfloat16_gain, chosen_precision
+from tasks.reproducibility import autocast, environment_record
+from tests.tasks.small_variants import VARIANTS
+
+DEVICE = torch.device("cpu")
+AUTO = Compute(device="cpu", threads=1, precision="auto")
+MACHINE = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "threads": 1}
+CHOICE = Path(".work/precision.json")
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, gain: float) -> list[float]:
+    """Let trials find this gain; the list grows with each."""
+    trials: list[float] = []
+
+    def find() -> float:
+        trials.append(gain)
+        return gain
+
+    monkeypatch.setattr("tasks.precision.bfloat16_gain", find)
+    return trials
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_the_user_asks_for_is_not_measured(
+    precision: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = measured(monkeypatch, 2.0)
+    compute = Compute(device="cpu", threads=1, precision="float32" if precision == "float32" else "bfloat16")
+    assert chosen_precision(compute, DEVICE) == precision
+    assert not trials
+    assert not CHOICE.exists()
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"), [(1.3, "bfloat16"), (1.1, "bfloat16"), (1.09, "float32"), (0.01, "float32")]
+)
+def test_auto_takes_what_pays_and_keeps_to_it(
+    gain: float, expected: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(monkeypatch, gain)
+    assert chosen_precision(AUTO, DEVICE) == expected
+    trials = measured(monkeypatch, 1.0 / gain)
+    assert chosen_precision(AUTO, DEVICE) == expected
+    assert not trials
+    assert read_json(CHOICE) == {"machine": MACHINE, "bfloat16_gain": gain}
+    assert autocast(AUTO, DEVICE)._enabled == (expected == "bfloat16")
+    assert environment_record(AUTO, DEVICE)["precision"] == expected
+
+
+@pytest.mark.parametrize("known", [{**MACHINE, "threads": 7}, {**MACHINE, "torch": "1.0"}, {**MACHINE, "cpu": "other"}])
+def test_another_machine_measures_anew(
+    known: dict[str, object], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(CHOICE, {"machine": known, "bfloat16_gain": 3.0})
+    assert measured(monkeypatch, 0.8) == []
+    assert chosen_precision(AUTO, DEVICE) == "float32"
+    assert read_json(CHOICE)["machine"] == MACHINE
+
+
+def test_a_damaged_choice_is_made_anew(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    CHOICE.parent.mkdir(parents=True, exist_ok=True)
+    CHOICE.write_text('{"machine": ')
+    measured(monkeypatch, 1.5)
+    assert chosen_precision(AUTO, DEVICE) == "bfloat16"
+    assert read_json(CHOICE)["bfloat16_gain"] == 1.5
+
+
+def test_a_trial_measures_both_and_leaves_global_randomness_alone() -> None:
+    state = torch.random.get_rng_state()
+    assert 0.0 < bfloat16_gain() < 100.0
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_networks_answer_in_bfloat16_as_in_float32_but_for_its_digits(variant: str) -> None:
+    """Bfloat16 has 8 significant bits; normalisation and attention stay in float32."""
+    spec = VARIANTS[variant]
+    network = build_diffusion(spec.network, spec.process, seed=1).network.eval()
+    generator = torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        if not parameter.any():  # what starts at zero would hide the rest
+            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
+    x, level = torch.randn(8, 1, 28, 28, generator=generator), torch.rand(8, generator=generator)
+    seen: list[torch.dtype] = []
+    for norm in (module for module in network.modules() if isinstance(module, Float32GroupNorm)):
+        norm.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    with torch.no_grad():
+        exact = network(x, level, torch.arange(8), torch.ones(8))
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(x, level, torch.arange(8), torch.ones(8))
+    assert rounded.dtype == torch.bfloat16
+    assert set(seen) == {torch.float32}
+    error = (rounded.float() - exact).square().mean().sqrt() / exact.std()
+    assert 0.0 < error < 0.02
