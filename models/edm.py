@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from models.diffusion import Diffusion, Draw, SampleStep
 from models.guidance import guided
+from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
-from models.sigma_samplers import dpmpp_2m, heun, sigma_grid
+from models.sigma_samplers import heun, sigma_grid
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
 
 TAIL = 1e-9
 """Probability cut off at either end of the distribution of sigma, so that no draw is 0 or infinite."""
+
+MULTISTEP = {"dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m, "ipndm": ipndm, "unipc": unipc}
+"""Samplers of one evaluation a step, by their name in ``params.yaml``."""
 
 PROBE_SPAN = 3.0
 """The noise scale reaches this many standard deviations of ln(sigma) to either side of its mean."""
@@ -148,11 +152,16 @@ class Edm(Diffusion):
         return loss_weight(sigma, self.spec.sigma_data) * error
 
     def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
-        """Heun or DPM-Solver++(2M) from noise at sigma_max; see :meth:`models.diffusion.Diffusion.sample`."""
+        """Along the ODE over sigma from noise at sigma_max; see :meth:`models.diffusion.Diffusion.sample`."""
         if not isinstance(sampler, SigmaSamplerSpec):
             raise TypeError(f"an EDM cannot be sampled by {sampler.kind}")
+
+        def draw() -> Tensor:
+            return noise.draw().to(labels.device)
+
         sigmas = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
-        start = sampler.sigma_max * noise.draw().to(labels.device)
+        start = sampler.sigma_max * draw()
         denoise = guided(self.denoise, labels, sampler.guidance)
-        solver = heun if sampler.kind == "heun" else dpmpp_2m
-        return solver(denoise, sigmas, start)
+        if sampler.kind == "heun":
+            return heun(denoise, sigmas, start, draw, sampler.churn)
+        return MULTISTEP[sampler.kind](denoise, sigmas, start)

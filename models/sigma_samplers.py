@@ -1,17 +1,21 @@
-"""Samplers of the probability-flow ODE over sigma (Karras et al. 2022, equations 1 and 3).
+"""Samplers of the probability-flow ODE over sigma (Karras et al. 2022, equations 1 and 3): the grid, and Heun's method.
 
-The ODE is dx / dsigma = (x - D(x; sigma)) / sigma. Both samplers are deterministic: all randomness is in the start.
-Shapes: B images (B, 1, H, W).
+The ODE is dx / dsigma = (x - D(x; sigma)) / sigma. Without churn all randomness is in the start. Those that remember
+earlier evaluations are in ``models/multistep_samplers.py``. Shapes: B images (B, 1, H, W).
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import Predict
+from models.samplers import DrawNoise, Predict
+
+LARGEST_CHURN = math.sqrt(2.0) - 1.0
+"""No step adds more noise than there is (Karras et al. 2022, algorithm 2)."""
 
 
 def sigma_grid(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Tensor:
@@ -31,61 +35,43 @@ def sigma_grid(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Te
     return torch.cat([(first + ramp * (last - first)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
-def heun(denoise: Predict, sigmas: Tensor, x: Tensor) -> Iterator[SampleStep]:
-    """Heun's method without churn (Karras et al. 2022, algorithm 1): second order, two evaluations a step.
+def heun(denoise: Predict, sigmas: Tensor, x: Tensor, noise: DrawNoise, churn: float = 0.0) -> Iterator[SampleStep]:
+    """Heun's method (Karras et al. 2022, algorithm 2): second order, two evaluations a step.
 
-    The step to sigma 0 is Euler's, since the slope is not defined there.
+    With churn, each step first adds noise, from sigma to sigma * (1 + churn / steps), and so becomes a little random
+    (S_churn of the paper, at all levels, with S_noise = 1). The step to sigma 0 is Euler's, since the slope is not
+    defined there.
 
     Args:
         denoise: D, told sigma.
         sigmas: falling levels that end with 0, shape (steps + 1,).
         x: the start, noise of standard deviation ``sigmas[0]``.
+        noise: what churn adds; not drawn from without it.
+        churn: S_churn, 0 for none.
     """
     total = len(sigmas) - 1
-    for index, (sigma, following) in enumerate(_pairs(sigmas)):
-        x0 = denoise(x, _levels(sigma, x))
+    gamma = min(churn / total, LARGEST_CHURN)
+    for index, (level, following) in enumerate(pairs(sigmas)):
+        sigma = level * (1.0 + gamma)
+        if gamma > 0.0:
+            x = x + math.sqrt(sigma**2 - level**2) * noise()
+        x0 = denoise(x, levels(sigma, x))
         yield SampleStep(index, total, sigma, x, x0)
         slope = (x - x0) / sigma
         euler = x + (following - sigma) * slope
         if following > 0.0:
-            ahead = (euler - denoise(euler, _levels(following, x))) / following
+            ahead = (euler - denoise(euler, levels(following, x))) / following
             x = x + (following - sigma) * 0.5 * (slope + ahead)
         else:
             x = euler
     yield SampleStep(total, total, 0.0, x, x)
 
 
-def dpmpp_2m(denoise: Predict, sigmas: Tensor, x: Tensor) -> Iterator[SampleStep]:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order from one evaluation a step.
-
-    With no signal scaling (alpha = 1) and lambda = -ln(sigma), h = ln(sigma_i / sigma_(i+1)):
-
-        x_(i+1) = exp(-h) * x_i + (1 - exp(-h)) * (D_i + h / (2 * h_previous) * (D_i - D_(i-1)))
-
-    The first step has no past and the last one, to sigma 0, has infinite h: both are of first order.
-
-    Args:
-        denoise: D, told sigma.
-        sigmas: falling levels that end with 0, shape (steps + 1,).
-        x: the start, noise of standard deviation ``sigmas[0]``.
-    """
-    total = len(sigmas) - 1
-    h = torch.log(sigmas[:-1] / sigmas[1:]).tolist()
-    past: Tensor | None = None
-    for index, (sigma, following) in enumerate(_pairs(sigmas)):
-        x0 = denoise(x, _levels(sigma, x))
-        yield SampleStep(index, total, sigma, x, x0)
-        target = x0
-        if past is not None and following > 0.0:
-            target = x0 + h[index] / (2.0 * h[index - 1]) * (x0 - past)
-        x = following / sigma * x + (1.0 - following / sigma) * target
-        past = x0
-    yield SampleStep(total, total, 0.0, x, x)
-
-
-def _pairs(sigmas: Tensor) -> list[tuple[float, float]]:
+def pairs(sigmas: Tensor) -> list[tuple[float, float]]:
+    """Every level with the one that follows it."""
     return list(itertools.pairwise(sigmas.tolist()))
 
 
-def _levels(sigma: float, x: Tensor) -> Tensor:
+def levels(sigma: float, x: Tensor) -> Tensor:
+    """The same level for every image, shape (B,)."""
     return torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)

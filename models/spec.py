@@ -174,11 +174,17 @@ class DiscreteSamplerSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigmaSamplerSpec:
-    """Samplers of the probability-flow ODE over sigma: Heun (Karras et al. 2022), DPM-Solver++(2M) (Lu et al. 2022)."""
+    """Samplers of the probability-flow ODE over sigma.
+
+    Heun (Karras et al. 2022), DPM-Solver++ of second and third order (Lu et al. 2022), iPNDM (Zhang and Chen 2023) and
+    UniPC (Zhao et al. 2023).
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    kind: Literal["heun", "dpmpp_2m"]
+    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
     steps: int
+    churn: float
+    """S_churn of Heun's method: noise added in all steps together, in units of sigma. Must be 0 for the others."""
     sigma_min: float
     sigma_max: float
     rho: float
@@ -188,6 +194,8 @@ class SigmaSamplerSpec:
 
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 1000, "steps", "a number from 1 to 1000")
+        require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
+        require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
         require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
         require(self.sigma_max <= 1000.0, "sigma_max", "at most 1000")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")

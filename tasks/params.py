@@ -251,7 +251,7 @@ class Variant:
         require(_is_short_text(self.title, 60), "title", "a printable line of 1 to 60 characters")
         discrete = isinstance(self.process, DdpmSpec)
         fits = isinstance(self.sampling, DiscreteSamplerSpec) == discrete
-        require(fits, "sampling.kind", "ddpm or ddim with a ddpm process, heun or dpmpp_2m with an edm process")
+        require(fits, "sampling.kind", "ddpm or ddim with a ddpm process, another sampler with an edm process")
         if isinstance(self.process, DdpmSpec) and isinstance(self.sampling, DiscreteSamplerSpec):
             known = self.sampling.steps <= self.process.steps
             require(known, "sampling.steps", "at most process.steps")

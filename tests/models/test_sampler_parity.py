@@ -1,16 +1,21 @@
 """Whole sampling runs against the schedulers of diffusers, from the same start and with the same noise."""
 
+from typing import Literal
+
 import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
+from diffusers.schedulers.scheduling_ipndm import IPNDMScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.ddpm import Ddpm
 from models.edm import Edm
+from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
 from models.sigma_samplers import heun, sigma_grid
@@ -18,6 +23,10 @@ from models.spec import DdpmSpec, DiscreteSamplerSpec, EdmSpec, SigmaSamplerSpec
 
 SEEDS, LABELS = [3, 14], torch.tensor([0, 0])
 STEPS, START, END = 100, 0.0001, 0.02
+
+
+DPMPP_2M = [("dpmpp_2m", 2, steps) for steps in (2, 8, 18)]
+DPMPP_3M = [("dpmpp_3m", 3, steps) for steps in (2, 3, 8, 14)]  # from 15 steps on, theirs does not lower the order
 
 
 class Bend(nn.Module):
@@ -79,17 +88,51 @@ def test_ddim_with_all_the_noise_is_ddpm() -> None:
     assert_close(ours("ddim", STEPS, 1.0), ours("ddpm", STEPS, 1.0), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("steps", [2, 8, 18])
-def test_dpmpp_2m_run_with_preconditioning(steps: int) -> None:
-    theirs = EDMDPMSolverMultistepScheduler(sigma_min=0.01, sigma_max=40.0, sigma_data=0.5, rho=7.0)
+@pytest.mark.parametrize(("kind", "order", "steps"), [*DPMPP_2M, *DPMPP_3M])
+def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], order: int, steps: int) -> None:
+    theirs = EDMDPMSolverMultistepScheduler(sigma_min=0.01, sigma_max=40.0, sigma_data=0.5, rho=7.0, solver_order=order)
     theirs.set_timesteps(steps)
     x = 40.0 * ImageNoise(SEEDS).draw()
     for t in theirs.timesteps:
         x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
     process = Edm(NETWORK, EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2))
-    sampler = SigmaSamplerSpec(kind="dpmpp_2m", steps=steps, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0)
+    sampler = SigmaSamplerSpec(kind=kind, steps=steps, churn=0.0, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0)
     result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
     assert_close(result, x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, with numpy 2
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 18])
+def test_unipc_run(steps: int) -> None:
+    """Theirs scales x by 1 / sqrt(1 + sigma^2), ours not."""
+    theirs = UniPCMultistepScheduler(
+        solver_order=3, prediction_type="sample", use_karras_sigmas=True, sigma_min=0.01, sigma_max=40.0
+    )
+    theirs.set_timesteps(steps)
+    sigmas = sigma_grid(steps, 0.01, 40.0, 7.0)
+    assert_close(theirs.sigmas.double(), sigmas, rtol=1e-6, atol=0.0)
+    theirs.sigmas = sigmas
+    start = 40.0 * ImageNoise(SEEDS).draw().double()
+    x = start / (1.0 + sigmas[0] ** 2).sqrt()
+    for sigma, t in zip(sigmas, theirs.timesteps, strict=False):
+        x = theirs.step(ask(x * (1.0 + sigma**2).sqrt(), sigma), t, x).prev_sample
+    assert_close(list(unipc(ask, sigmas, start))[-1].x, x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 10])
+def test_ipndm_run(steps: int) -> None:
+    """Theirs knows one grid only, and keeps its order in the last step; told ours, it must visit the same states."""
+    theirs = IPNDMScheduler()
+    theirs.set_timesteps(steps)
+    sigmas = sigma_grid(steps, 0.01, 40.0, 7.0)
+    theirs.betas, theirs.alphas = sigmas, torch.ones(steps + 1, dtype=torch.float64)
+    x = 40.0 * ImageNoise(SEEDS).draw().double()
+    ours = list(ipndm(ask, sigmas, x))
+    for index, (sigma, t) in enumerate(zip(sigmas, theirs.timesteps, strict=False)):
+        if index + len(ADAMS_BASHFORTH) <= steps:  # from here on our order falls
+            assert_close(ours[index].x, x, rtol=1e-5, atol=1e-5)
+        slope = (x - ask(x, sigma)) / sigma
+        x = theirs.step(slope - x * sigma, t, x).prev_sample  # to which theirs adds x * beta
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, with numpy 2
@@ -103,4 +146,4 @@ def test_heun_run() -> None:
     x = start
     for sigma, t in zip(theirs.sigmas, theirs.timesteps, strict=False):
         x = theirs.step(ask(x, sigma), t, x).prev_sample
-    assert_close(list(heun(ask, sigmas, start))[-1].x, x, rtol=1e-5, atol=1e-5)
+    assert_close(list(heun(ask, sigmas, start, lambda: start))[-1].x, x, rtol=1e-5, atol=1e-5)

@@ -1,6 +1,8 @@
 """What every sampler promises: the order of its states, where it starts, what it costs, and whom it listens to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -38,8 +40,9 @@ def discrete(kind: str, guidance: float = 1.0) -> DiscreteSamplerSpec:
 
 def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
     return SigmaSamplerSpec(
-        kind="heun" if kind == "heun" else "dpmpp_2m",
+        kind=cast(Any, kind.split("+", maxsplit=1)[0]),
         steps=6,
+        churn=2.0 if kind.endswith("churn") else 0.0,
         sigma_min=0.01,
         sigma_max=20.0,
         rho=7.0,
@@ -59,7 +62,8 @@ def path(kind: str, seeds: list[int], labels: list[int], guidance: float = 1.0) 
     return list(steps)
 
 
-ALL = ["ddpm", "ddim", "heun", "dpmpp_2m"]
+ALONG_SIGMA = ["heun", "heun+churn", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
+ALL = ["ddpm", "ddim", *ALONG_SIGMA]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -75,7 +79,7 @@ def test_states_are_counted_from_noise_to_picture(kind: str) -> None:
     assert torch.equal(steps[-1].x, steps[-1].x0)
 
 
-@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+@pytest.mark.parametrize("kind", sorted({*ALONG_SIGMA} - {"heun+churn"}))
 def test_sigma_samplers_run_from_sigma_max_to_exactly_zero(kind: str) -> None:
     steps = path(kind, [1, 2], [0, 3])
     assert steps[0].level == pytest.approx(20.0)
@@ -84,7 +88,7 @@ def test_sigma_samplers_run_from_sigma_max_to_exactly_zero(kind: str) -> None:
     assert torch.equal(steps[0].x, 20.0 * ImageNoise([1, 2]).draw())
 
 
-@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+@pytest.mark.parametrize("kind", ALONG_SIGMA)
 def test_the_last_step_leaves_no_noise(kind: str) -> None:
     """The picture is the last denoised image, not that image with a rest of noise."""
     steps = path(kind, [1, 2], [0, 3])
@@ -128,7 +132,7 @@ def test_the_cost_is_what_evaluations_says(kind: str, guidance: float) -> None:
     assert process.network.images == 3 * evaluations(sampler)
 
 
-@pytest.mark.parametrize(("kind", "looks"), [("ddpm", 12), ("ddim", 5), ("heun", 11), ("dpmpp_2m", 6)])
+@pytest.mark.parametrize(("kind", "looks"), [("ddpm", 12), ("ddim", 5), ("heun", 11), ("dpmpp_2m", 6), ("unipc", 6)])
 def test_evaluations_per_image(kind: str, looks: int) -> None:
     assert evaluations(setting(kind)[1]) == looks
     assert evaluations(setting(kind, 0.0)[1]) == looks
@@ -152,11 +156,22 @@ def test_sampling_records_no_gradients(kind: str) -> None:
     assert not any(step.x.requires_grad or step.x0.requires_grad for step in steps)
 
 
-@pytest.mark.parametrize("kind", ["heun", "dpmpp_2m"])
+@pytest.mark.parametrize("kind", ALONG_SIGMA)
 def test_one_step_is_one_look(kind: str) -> None:
-    sampler = SigmaSamplerSpec(
-        kind="heun" if kind == "heun" else "dpmpp_2m", steps=1, sigma_min=0.01, sigma_max=20.0, rho=7.0, guidance=1.0
-    )
+    sampler = replace(continuous(kind), steps=1)
     steps = list(Edm(ClassShift(), EDM).sample(sampler, ImageNoise([1]), torch.tensor([0])))
     torch.testing.assert_close(steps[1].x, steps[0].x0)
     assert evaluations(sampler) == 1
+
+
+def test_churn_draws_noise_for_every_step_and_without_it_none_is_drawn() -> None:
+    for kind, draws in [("heun", 1), ("heun+churn", 7)]:
+        noise, expected = ImageNoise([1]), ImageNoise([1])
+        process, sampler = setting(kind)
+        steps = list(process.sample(sampler, noise, torch.tensor([0])))
+        drawn = [expected.draw() for _ in range(draws)]
+        assert torch.equal(noise.draw(), expected.draw())
+        if kind == "heun+churn":  # the first step adds noise up to 20 * (1 + 2 / 6)
+            assert steps[0].level == pytest.approx(20.0 * 4 / 3)
+            added = 20.0 * (16 / 9 - 1) ** 0.5
+            torch.testing.assert_close(steps[0].x, 20.0 * drawn[0] + added * drawn[1])

@@ -46,6 +46,8 @@ FLAGSHIP = Variant(
     network=EdmUNetSpec(kind="edm_unet", channels=(16, 16), blocks=1, heads=2, embedding=16, dropout=0.0),
     process=EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
-    sampling=SigmaSamplerSpec(kind="dpmpp_2m", steps=4, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0),
+    sampling=SigmaSamplerSpec(
+        kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0
+    ),
 )
 VARIANTS = {"course": COURSE, "flagship": FLAGSHIP}

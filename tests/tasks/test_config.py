@@ -57,6 +57,7 @@ BAD_VALUES = [
     ("evaluate.held_out_damage.pixelation", "5", "2, 4, 7 or 14"),
     ("evaluate.held_out_damage.salt_and_pepper", "0", "above 0"),
     ("report.gate.auc", "1.5", "from 0 to 1"),
+    ("variants.flagship.sampling.churn", "10.0", "0 for all samplers but heun"),
     ("sample.per_class", "lots", "a whole number"),
     ("sample.batch", "0", "sample.batch"),
     ("evaluate.confidence", "1.0", "evaluate.confidence"),
@@ -73,7 +74,11 @@ BAD_VALUES = [
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
-    ("variants.flagship.sampling", "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0}", "heun or dpmpp_2m"),
+    (
+        "variants.flagship.sampling",
+        "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0}",
+        "another sampler with an edm process",
+    ),
 ]
 
 
