@@ -1,6 +1,6 @@
-"""The course's diffusion: discrete steps, a network that predicts the noise (Ho et al. 2020).
+"""The course's diffusion and its mended forms: discrete steps, variance preserved (Ho et al. 2020).
 
-Its four functions live with the mathematics they belong to and are offered here together: :func:`q_sample` and
+The functions of the course live with the mathematics they belong to and are offered here together: :func:`q_sample` and
 :func:`predict_x0` (forward process), :func:`remove_noise` and :func:`generate_samples` (reverse process).
 """
 
@@ -11,25 +11,28 @@ import torch
 from torch import Tensor, nn
 
 from models.diffusion import Diffusion, Draw, SampleStep
-from models.discrete_samplers import ddim_step, generate_samples, remove_noise
-from models.forward import predict_x0, q_sample
+from models.discrete_samplers import ddim_step, generate_samples, looking, remove_noise
+from models.forward import at_step, predict_x0, q_sample
 from models.guidance import guided
 from models.noise import ImageNoise
 from models.pixels import from_signed, to_signed
-from models.schedule import linear_schedule
+from models.schedule import build_schedule
 from models.spec import DdpmSpec, DiscreteSamplerSpec, SamplerSpec
+from models.starts import ClassMoments
+from models.targets import min_snr_weight, target_of
+from models.times import stratified_uniform
 
 __all__ = ["Ddpm", "generate_samples", "predict_x0", "q_sample", "remove_noise"]
 
 
 class Ddpm(Diffusion):
-    """Variance-preserving noising over T steps with linear betas; the loss is the error of the predicted noise.
+    """Variance-preserving noising over T steps; the loss is the error of what the network predicts.
 
     Pixels lie in [-1, 1]; the level is t, and the network is told t itself.
 
     Args:
         network: see :class:`models.diffusion.Diffusion`.
-        spec: number of steps and betas.
+        spec: schedule, target, weighting, and where sampling starts.
 
     Attributes:
         schedule: the noise schedule.
@@ -37,10 +40,17 @@ class Ddpm(Diffusion):
 
     def __init__(self, network: nn.Module, spec: DdpmSpec) -> None:
         super().__init__(network)
-        self.schedule = linear_schedule(spec.steps, spec.beta_start, spec.beta_end)
+        self.spec = spec
+        self.schedule = build_schedule(spec)
+        self.moments = ClassMoments() if spec.start == "moments" else None
 
     def fit_pixels(self, mean_image: Tensor, std: float) -> None:
         """Nothing: [-1, 1] is the same for all data."""
+
+    def fit_start(self, images: Tensor, labels: Tensor) -> None:
+        """With ``start: moments``, measure the mean and covariance of each class."""
+        if self.moments is not None:
+            self.moments.fit(self.encode(images), labels)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to [-1, 1], shape (B, 1, 28, 28)."""
@@ -51,22 +61,29 @@ class Ddpm(Diffusion):
         return from_signed(x).squeeze(1)
 
     def draw_levels(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Steps t, uniform over the steps (Ho et al. 2020, algorithm 1), float32, shape (batch,)."""
-        return torch.randint(self.schedule.steps, (batch,), generator=generator).to(torch.float32)
+        """Steps t, each as likely (Ho et al. 2020, algorithm 1), float32, shape (batch,)."""
+        steps = self.schedule.steps
+        if self.spec.times == "stratified":
+            return (stratified_uniform(batch, generator) * steps).floor().clamp(max=steps - 1).to(torch.float32)
+        return torch.randint(steps, (batch,), generator=generator).to(torch.float32)
 
     def level_value(self, share: float) -> float:
         """The step nearest to a share of the way from t = 0 to t = T - 1."""
         return float(round(share * (self.schedule.steps - 1)))
 
     def loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw) -> Tensor:
-        """Mean squared error of the predicted noise (Ho et al. 2020, equation 14), shape (B,)."""
-        eps = draw.eps.to(x0)
-        xt = q_sample(x0, draw.level.long(), eps, self.schedule)
-        error: Tensor = self.network(xt, draw.level.to(x0), labels, keep) - eps
-        return error.square().mean(dim=(1, 2, 3))
+        """Weighted mean squared error of the prediction (Ho et al. 2020, equation 14, for the noise), shape (B,)."""
+        eps, t = draw.eps.to(x0), draw.level.long()
+        xt = q_sample(x0, t, eps, self.schedule)
+        answer: Tensor = self.network(xt, draw.level.to(x0), labels, keep)
+        error = (answer - target_of(self.spec.target, x0, t, eps, self.schedule)).square().mean(dim=(1, 2, 3))
+        if self.spec.min_snr_gamma == 0.0:
+            return error
+        snr = at_step(self.schedule.snr, t, x0).flatten()
+        return min_snr_weight(self.spec.target, snr, self.spec.min_snr_gamma) * error
 
     def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
-        """Ancestral or DDIM sampling from standard normal noise; see :meth:`models.diffusion.Diffusion.sample`."""
+        """Ancestral or DDIM sampling; see :meth:`models.diffusion.Diffusion.sample`."""
         if not isinstance(sampler, DiscreteSamplerSpec):
             raise TypeError(f"a DDPM cannot be sampled by {sampler.kind}")
 
@@ -74,6 +91,10 @@ class Ddpm(Diffusion):
             return noise.draw().to(labels.device)
 
         schedule = self.schedule.respaced(sampler.steps)
-        predict_eps = guided(self.network, labels, sampler.guidance)
+        look = looking(guided(self.network, labels, sampler.guidance), self.spec.target, schedule)
         step = remove_noise if sampler.kind == "ddpm" else partial(ddim_step, eta=sampler.eta)
-        return generate_samples(predict_eps, schedule, draw(), draw, step)
+        start = draw()
+        if self.moments is not None:
+            last = torch.full((len(labels),), schedule.steps - 1)
+            start = q_sample(self.moments.draw(labels, draw()), last, start, schedule)
+        return generate_samples(look, schedule, start, draw, step)

@@ -71,6 +71,14 @@ class Diffusion(nn.Module, ABC):
             std: standard deviation of the pixels around ``mean_image``, in grey levels, above 0.
         """
 
+    def fit_start(self, images: Tensor, labels: Tensor) -> None:
+        """Store what the start of sampling needs to know of the training images: nothing, unless a process says more.
+
+        Args:
+            images: all training images, uint8, shape (N, 28, 28).
+            labels: int64 class per image, shape (N,).
+        """
+
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to what the process noises, float32 (B, 1, 28, 28)."""

@@ -3,7 +3,6 @@
 The noisy image is x0 + sigma * eps. The network works on inputs, targets and losses of unit size at every sigma.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,15 +16,10 @@ from models.noise import ImageNoise
 from models.pixels import HALF
 from models.sigma_samplers import heun, sigma_grid
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
-
-TAIL = 1e-9
-"""Probability cut off at either end of the distribution of sigma, so that no draw is 0 or infinite."""
+from models.times import sigma_at, sigma_quantile, stratified_uniform
 
 MULTISTEP = {"dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m, "ipndm": ipndm, "unipc": unipc}
 """Samplers of one evaluation a step, by their name in ``params.yaml``."""
-
-PROBE_SPAN = 3.0
-"""The noise scale reaches this many standard deviations of ln(sigma) to either side of its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +59,6 @@ def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
 def loss_weight(sigma: Tensor, sigma_data: float) -> Tensor:
     """lambda(sigma) = 1 / c_out^2: all levels weigh alike at the start (Karras et al. 2022, table 1), shape (B,)."""
     return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
-
-
-def stratified_normal(batch: int, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers, one from each of ``batch`` equally likely ranges, in random order.
-
-    Each is exactly standard normal, cut at a probability of 1e-9 at either end, while the batch as a whole covers the
-    distribution evenly, which lowers the variance of the loss.
-
-    Returns:
-        float64, shape (batch,).
-    """
-    order = torch.randperm(batch, generator=generator)
-    within = torch.rand(batch, generator=generator, dtype=torch.float64)
-    normal: Tensor = torch.special.ndtri(((order + within) / batch).clamp(TAIL, 1.0 - TAIL))
-    return normal
 
 
 class Edm(Diffusion):
@@ -123,13 +102,12 @@ class Edm(Diffusion):
         return grey.round().clamp(0, 255).to(torch.uint8)
 
     def draw_levels(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Stratified log-normal sigma (Karras et al. 2022, table 1), float32, shape (batch,)."""
-        normal = stratified_normal(batch, generator)
-        return torch.exp(self.spec.log_sigma_mean + self.spec.log_sigma_std * normal).to(torch.float32)
+        """Stratified sigma of the described density (Karras et al. 2022, table 1), float32, shape (batch,)."""
+        return sigma_quantile(stratified_uniform(batch, generator), self.spec).to(torch.float32)
 
     def level_value(self, share: float) -> float:
-        """Sigma at a share of the range of ln(sigma) within three standard deviations of its mean in training."""
-        return math.exp(self.spec.log_sigma_mean + self.spec.log_sigma_std * PROBE_SPAN * (2.0 * share - 1.0))
+        """Sigma at a share of the noise scale of training; see :func:`models.times.sigma_at`."""
+        return sigma_at(share, self.spec)
 
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
         """D(x; sigma): the clean images that the network sees in x (Karras et al. 2022, equation 7).
@@ -149,7 +127,14 @@ class Edm(Diffusion):
         sigma = draw.level.to(x0)
         x = x0 + sigma.view(-1, 1, 1, 1) * draw.eps.to(x0)
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
-        return loss_weight(sigma, self.spec.sigma_data) * error
+        return self.weight(sigma) * error
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """What the error of the clean image counts for at noise levels ``sigma``, shape (B,)."""
+        data = self.spec.sigma_data
+        if self.spec.min_snr_gamma == 0.0:
+            return loss_weight(sigma, data)
+        return (data / sigma).square().clamp(max=self.spec.min_snr_gamma) / data**2
 
     def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
         """Along the ODE over sigma from noise at sigma_max; see :meth:`models.diffusion.Diffusion.sample`."""

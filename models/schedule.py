@@ -10,13 +10,24 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from models.spec import DdpmSpec
+
+COSINE_OFFSET = 0.008
+"""s of Nichol and Dhariwal 2021, section 3.2: the first step adds about as much noise as one grey level."""
+
+SIGMOID_REACH = 3.0
+"""Where the logistic curve begins and ends (Chen 2023, algorithm 1)."""
+
+LARGEST_BETA = 0.999
+"""Keeps the last steps of a schedule that falls to 0 away from the singularity (Nichol and Dhariwal 2021)."""
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
     """Coefficients of the discrete forward process (Ho et al. 2020), all derived from ``beta``.
 
     Attributes:
-        beta: variance of the noise that each step adds, float64, shape (T,), each in (0, 1).
+        beta: variance of the noise that each step adds, float64, shape (T,), each in (0, 1]; 1 leaves only noise.
         timestep: what the network is told at each step, int64, shape (T,); 0..T-1 unless respaced.
     """
 
@@ -54,6 +65,11 @@ class NoiseSchedule:
         return (1.0 - self.abar).sqrt()
 
     @cached_property
+    def snr(self) -> Tensor:
+        """Signal-to-noise ratio abar / (1 - abar), shape (T,)."""
+        return self.abar / (1.0 - self.abar)
+
+    @cached_property
     def posterior_variance(self) -> Tensor:
         """Variance of x_(t-1) given x_t and x_0 (Ho et al. 2020, equation 7), shape (T,); 0 at t = 0."""
         return (1.0 - self.abar_previous) / (1.0 - self.abar) * self.beta
@@ -87,6 +103,61 @@ def linear_schedule(steps: int, start: float, end: float) -> NoiseSchedule:
         end: beta at t = T - 1, in (0, 1).
     """
     return NoiseSchedule(torch.linspace(start, end, steps, dtype=torch.float64), torch.arange(steps))
+
+
+def cosine_schedule(steps: int) -> NoiseSchedule:
+    """A signal that fades like a squared cosine (Nichol and Dhariwal 2021, equation 17), betas at most 0.999.
+
+    Args:
+        steps: T, at least 1.
+    """
+    u = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
+    return schedule_of_signal(torch.cos((u + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * math.pi / 2.0).square())
+
+
+def sigmoid_schedule(steps: int) -> NoiseSchedule:
+    """A signal that fades like a logistic curve from -3 to 3 (Chen 2023, algorithm 1), betas at most 0.999.
+
+    Args:
+        steps: T, at least 1.
+    """
+    u = torch.linspace(-SIGMOID_REACH, SIGMOID_REACH, steps + 1, dtype=torch.float64)
+    return schedule_of_signal(torch.sigmoid(-u) - torch.sigmoid(torch.tensor(-SIGMOID_REACH, dtype=torch.float64)))
+
+
+def schedule_of_signal(signal: Tensor) -> NoiseSchedule:
+    """The schedule whose abar falls like a curve, as far as betas of at most 0.999 allow.
+
+    Args:
+        signal: share of the signal's variance left, up to a factor, before the first step and after each; float64,
+            falling, shape (T + 1,).
+    """
+    beta = (1.0 - signal[1:] / signal[:-1]).clamp(max=LARGEST_BETA)
+    return NoiseSchedule(beta, torch.arange(len(beta)))
+
+
+def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
+    """The same schedule stretched until nothing of the image is left at its end (Lin et al. 2024, algorithm 1).
+
+    sqrt(abar) keeps its first value and falls to exactly 0, so the last beta is 1.
+
+    Args:
+        schedule: at least two steps.
+    """
+    amplitude = schedule.sqrt_abar
+    first, last = amplitude[0], amplitude[-1]
+    abar = ((amplitude - last) * first / (first - last)).square()
+    previous = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+    return NoiseSchedule(1.0 - abar / previous, schedule.timestep)
+
+
+def build_schedule(spec: DdpmSpec) -> NoiseSchedule:
+    """The schedule that a description names."""
+    if spec.schedule == "linear":
+        schedule = linear_schedule(spec.steps, spec.beta_start, spec.beta_end)
+    else:
+        schedule = cosine_schedule(spec.steps) if spec.schedule == "cosine" else sigmoid_schedule(spec.steps)
+    return zero_terminal(schedule) if spec.zero_terminal else schedule
 
 
 @dataclass(frozen=True, slots=True)

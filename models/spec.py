@@ -76,19 +76,42 @@ class EdmUNetSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DdpmSpec:
-    """Discrete variance-preserving noising with linear betas; the network predicts the noise (Ho et al. 2020)."""
+    """Discrete variance-preserving noising (Ho et al. 2020), and what the network learns of it."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     kind: Literal["ddpm"]
     steps: int
     """T, the number of noise levels."""
+    schedule: Literal["linear", "cosine", "sigmoid"]
     beta_start: float
     beta_end: float
+    """First and last beta of the linear schedule; unused, and 0, with the others."""
+    zero_terminal: bool
+    """Whether the schedule is rescaled so that nothing of the image is left at the last step (Lin et al. 2024)."""
+    target: Literal["eps", "x0", "v"]
+    """What the network predicts: the noise, the clean image, or the velocity (Salimans and Ho 2022)."""
+    times: Literal["uniform", "stratified"]
+    """How steps are drawn in training: independently, or spread evenly over each batch."""
+    min_snr_gamma: float
+    """gamma of the min-SNR weighting (Hang et al. 2023); 0 weighs the target's error alike at all steps."""
+    start: Literal["noise", "moments"]
+    """Where sampling starts: pure noise, or noise with the mean and covariance of noised training images."""
 
     def __post_init__(self) -> None:
         require(2 <= self.steps <= 10000, "steps", "a number from 2 to 10000")
-        require(0.0 < self.beta_start < 1.0, "beta_start", "a number between 0 and 1")
-        require(self.beta_start <= self.beta_end < 1.0, "beta_end", "a number from beta_start up to 1")
+        if self.schedule == "linear":
+            require(0.0 < self.beta_start < 1.0, "beta_start", "a number between 0 and 1")
+            require(self.beta_start <= self.beta_end < 1.0, "beta_end", "a number from beta_start up to 1")
+        else:
+            require(self.beta_start == 0.0, "beta_start", f"0 with a {self.schedule} schedule")
+            require(self.beta_end == 0.0, "beta_end", f"0 with a {self.schedule} schedule")
+        blind = self.zero_terminal and self.target == "eps"
+        require(not blind, "target", "x0 or v with zero_terminal, since pure noise shows nothing of the image")
+        require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
+        trained = not self.zero_terminal or self.min_snr_gamma == 0.0
+        require(trained, "min_snr_gamma", "0 with zero_terminal, whose last step would not be trained")
+        moot = self.zero_terminal and self.start == "moments"
+        require(not moot, "start", "noise with zero_terminal, which leaves nothing to match")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,14 +122,23 @@ class EdmSpec:
     kind: Literal["edm"]
     sigma_data: float
     """Standard deviation of the centred, scaled training pixels."""
+    density: Literal["log_normal", "cosine"]
+    """How sigma is drawn in training: ln(sigma) normal, or the interpolated cosine of Hoogeboom et al. 2023."""
     log_sigma_mean: float
     log_sigma_std: float
-    """Mean and standard deviation of ln(sigma) during training."""
+    """Mean and standard deviation of ln(sigma) in training; unused, and 0, with ``cosine``."""
+    min_snr_gamma: float
+    """gamma of the min-SNR weighting (Hang et al. 2023); 0 for the weighting of Karras et al. 2022."""
 
     def __post_init__(self) -> None:
         require(0.0 < self.sigma_data <= 10.0, "sigma_data", "a number between 0 and 10")
         require(-10.0 <= self.log_sigma_mean <= 10.0, "log_sigma_mean", "a number from -10 to 10")
-        require(0.0 < self.log_sigma_std <= 10.0, "log_sigma_std", "a number between 0 and 10")
+        if self.density == "log_normal":
+            require(0.0 < self.log_sigma_std <= 10.0, "log_sigma_std", "a number between 0 and 10")
+        else:
+            require(self.log_sigma_mean == 0.0, "log_sigma_mean", "0 with a cosine density")
+            require(self.log_sigma_std == 0.0, "log_sigma_std", "0 with a cosine density")
+        require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

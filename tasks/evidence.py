@@ -17,7 +17,18 @@ REFERENCE_TITLES = {
     "noised": "Real, noised",
     "shuffled": "Real, labels shuffled",
 }
-SOURCE_PROCESS = DdpmSpec(kind="ddpm", steps=100, beta_start=0.0001, beta_end=0.02)
+SOURCE_PROCESS = DdpmSpec(
+    kind="ddpm",
+    steps=100,
+    schedule="linear",
+    beta_start=0.0001,
+    beta_end=0.02,
+    zero_terminal=False,
+    target="eps",
+    times="uniform",
+    min_snr_gamma=0.0,
+    start="noise",
+)
 """The noising of the course's template."""
 BASELINE = "course"
 """Name of the variant that the others are compared with."""
@@ -171,4 +182,15 @@ def process_name(spec: Variant) -> str:
     """The kind of noising in words."""
     if isinstance(spec.process, EdmSpec):
         return "continuous, EDM"
-    return f"T = {spec.process.steps}, betas {spec.process.beta_start:g} to {spec.process.beta_end:g}"
+    process = spec.process
+    linear = f"betas {process.beta_start:g} to {process.beta_end:g}"
+    schedule = linear if process.schedule == "linear" else f"{process.schedule} schedule"
+    parts = [f"T = {process.steps}", schedule, "zero terminal SNR" if process.zero_terminal else ""]
+    parts.append("started from noised class moments" if process.start == "moments" else "")
+    return ", ".join(part for part in parts if part)
+
+
+def target_name(spec: Variant) -> str:
+    """What the network predicts, in words."""
+    words = {"eps": "noise", "x0": "clean image", "v": "velocity"}
+    return "clean image" if isinstance(spec.process, EdmSpec) else words[spec.process.target]

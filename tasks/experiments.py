@@ -18,7 +18,11 @@ Contrast = tuple[VariantEvidence, VariantEvidence]
 """Two variants, the changed one first: it is the later of the two in ``params.yaml``."""
 
 
-def differing(evidence: Evidence, settings: set[str]) -> list[Contrast]:
+SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "beta_end", "zero_terminal"))
+"""Settings that say how fast images are destroyed."""
+
+
+def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
     """Every two variants that differ in some of these settings and in nothing else but their titles.
 
     Args:
@@ -30,8 +34,8 @@ def differing(evidence: Evidence, settings: set[str]) -> list[Contrast]:
 
 
 def repairs(evidence: Evidence) -> list[Contrast]:
-    """Every two variants that differ in their betas alone, of which one reaches noise; that one first."""
-    found = differing(evidence, {"process.beta_start", "process.beta_end"})
+    """Every two variants that differ in their schedule alone, of which one reaches noise; that one first."""
+    found = differing(evidence, SCHEDULE)
     ordered = [(pair if reaches_noise(evidence, pair[0]) else pair[::-1]) for pair in found]
     return [(whole, cut) for whole, cut in ordered if reaches_noise(evidence, whole) > reaches_noise(evidence, cut)]
 
@@ -46,9 +50,11 @@ def reaches_noise(evidence: Evidence, variant: VariantEvidence) -> bool:
 
 EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repair": repairs,
-    "steps": partial(differing, settings={"sampling.steps"}),
-    "guidance": partial(differing, settings={"sampling.guidance"}),
-    "width": partial(differing, settings={"network.channels", "network.blocks"}),
+    "start": partial(differing, settings=frozenset({"process.start"})),
+    "target": partial(differing, settings=frozenset({"process.target"})),
+    "steps": partial(differing, settings=frozenset({"sampling.steps"})),
+    "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
+    "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
 """The contrasts that answer a question, by its key in :mod:`tasks.questions`."""
 
@@ -76,7 +82,7 @@ def _distance(variant: VariantEvidence) -> str:
     return number_interval(interval({"value": found["fid"], "low": found["fid_low"], "high": found["fid_high"]}))
 
 
-def _is_between(changed: set[str], settings: set[str]) -> bool:
+def _is_between(changed: set[str], settings: frozenset[str]) -> bool:
     return bool(changed) and changed <= settings
 
 

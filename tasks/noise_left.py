@@ -1,15 +1,10 @@
 """The schedule of a described DDPM, and what it leaves of the images where sampling assumes pure noise."""
 
-from models.schedule import NoiseSchedule, TerminalAudit, audit, linear_schedule
+from models.schedule import TerminalAudit, audit, build_schedule
 from models.spec import DdpmSpec
 
 GONE = 0.05
 """A share of the amplitude below which a garment can no longer be made out, and the schedule counts as complete."""
-
-
-def schedule_of(process: DdpmSpec) -> NoiseSchedule:
-    """The noise schedule that a variant's process describes."""
-    return linear_schedule(process.steps, process.beta_start, process.beta_end)
 
 
 def audit_of(process: DdpmSpec, pixel_mean: float) -> TerminalAudit:
@@ -19,4 +14,4 @@ def audit_of(process: DdpmSpec, pixel_mean: float) -> TerminalAudit:
         process: a variant's process.
         pixel_mean: mean of the training pixels in [0, 1].
     """
-    return audit(schedule_of(process), 2.0 * pixel_mean - 1.0)
+    return audit(build_schedule(process), 2.0 * pixel_mean - 1.0)

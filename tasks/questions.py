@@ -62,8 +62,20 @@ QUESTIONS = (
     Question(
         "repair",
         "Does a schedule that ends in noise repair the samples?",
-        "two variants that differ in the betas alone, of which one ends in noise and the other does not",
+        "two variants that differ in the schedule alone, of which one ends in noise and the other does not",
         _experiment("repair"),
+    ),
+    Question(
+        "start",
+        "Is it enough to start from the noise in which the forward process really ends?",
+        "two variants that differ in the start of sampling alone",
+        _experiment("start"),
+    ),
+    Question(
+        "target",
+        "Should a network predict the noise, the image or the velocity?",
+        "two variants that differ in the target alone",
+        _experiment("target"),
     ),
     Question(
         "steps",
@@ -148,4 +160,4 @@ QUESTIONS = (
         _no_build,
     ),
 )
-"""Every question of the source in the order of the report, and one that its schedule raises: whether a repair helps."""
+"""Every question of the source in the order of the report, and three that its schedule raises: "repair" to "target"."""

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from models.intervals import Interval
-from models.spec import EdmSpec
-from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval, network_name, process_name
+from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval, network_name, process_name, target_name
 from tasks.gate import HELD_OUT_BLURS
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
 from tasks.verdicts import Finding
@@ -124,7 +123,7 @@ def models_table(evidence: Evidence) -> Markdown:
             network_name(variant.spec),
             count(variant.train["parameters"]),
             process_name(variant.spec),
-            "clean image" if isinstance(variant.spec.process, EdmSpec) else "noise",
+            target_name(variant.spec),
         )
         for variant in evidence.variants
     ]

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from models.schedule import TerminalAudit
+from models.schedule import TerminalAudit, build_schedule
 from models.sigma_samplers import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
 from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_processes
 from tasks.figures.panels import note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
-from tasks.noise_left import audit_of, schedule_of
+from tasks.noise_left import audit_of
 from tasks.params import Variant
 
 NOTABLE = 0.05
@@ -45,7 +45,7 @@ def ratio_along(spec: Variant) -> tuple[Pixels, Pixels]:
     """
     process, sampling = spec.process, spec.sampling
     if isinstance(process, DdpmSpec):
-        abar = schedule_of(process).abar.numpy()
+        abar = build_schedule(process).abar.numpy()
         return np.arange(1, len(abar) + 1) / len(abar), abar / (1 - abar)
     assert isinstance(process, EdmSpec)
     assert isinstance(sampling, SigmaSamplerSpec)

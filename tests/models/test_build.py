@@ -10,12 +10,13 @@ from models.ddpm import Ddpm
 from models.diffusion import Diffusion
 from models.edm import Edm
 from models.edm_unet import EdmUNet
-from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec, NetworkSpec, ProcessSpec
+from models.spec import CourseUNetSpec, EdmUNetSpec, NetworkSpec, ProcessSpec
+from tests.models.processes import ddpm, edm
 
 COURSE = CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8)
 EDM_UNET = EdmUNetSpec(kind="edm_unet", channels=(8, 16), blocks=1, heads=2, embedding=16, dropout=0.0)
-DDPM = DdpmSpec(kind="ddpm", steps=50, beta_start=0.0001, beta_end=0.02)
-EDM = EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2)
+DDPM = ddpm(50, 0.0001, 0.02)
+EDM = edm()
 PAIRS = [(network, process) for network in (COURSE, EDM_UNET) for process in (DDPM, EDM)]
 
 

@@ -8,11 +8,15 @@ from torch.testing import assert_close
 
 from models.ddpm import Ddpm, generate_samples, predict_x0, q_sample, remove_noise
 from models.diffusion import Draw
+from models.discrete_samplers import looking
+from models.forward import at_step
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
-from models.spec import DdpmSpec, DiscreteSamplerSpec, SigmaSamplerSpec
+from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from models.targets import Prediction, read_answer, target_of
+from tests.models.processes import ddpm
 
-SPEC = DdpmSpec(kind="ddpm", steps=100, beta_start=0.0001, beta_end=0.02)
+SPEC = ddpm(100, 0.0001, 0.02)
 SCHEDULE = linear_schedule(100, 0.0001, 0.02)
 
 
@@ -31,6 +35,11 @@ class Recorder(nn.Module):
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def seen(xt: Tensor, t: Tensor, eps: Tensor) -> Prediction:
+    """What a network sees that takes ``eps`` for the noise."""
+    return read_answer("eps", eps, xt, t, SCHEDULE)
 
 
 def test_eps_to_x0_and_back() -> None:
@@ -64,18 +73,18 @@ def test_last_step_returns_the_predicted_clean_image() -> None:
     """At t = 0 the reverse step is exactly equation 4 solved for x_0, whatever z is."""
     xt, eps, z = normal(2, 1, 3, 3), normal(2, 1, 3, 3, seed=1), 100.0 * normal(2, 1, 3, 3, seed=2)
     t = torch.zeros(2, dtype=torch.int64)
-    assert_close(remove_noise(xt, t, eps, z, SCHEDULE), predict_x0(xt, t, eps, SCHEDULE))
+    assert_close(remove_noise(xt, t, seen(xt, t, eps), z, SCHEDULE), predict_x0(xt, t, eps, SCHEDULE))
 
 
-def test_reverse_step_is_the_posterior_mean() -> None:
-    """Equation 11 equals equation 7 with the predicted x_0."""
-    xt, eps = normal(1, 1, 3, 3), normal(1, 1, 3, 3, seed=1)
-    t = torch.tensor([40])
-    before, abar = SCHEDULE.abar[39], SCHEDULE.abar[40]
-    x0 = predict_x0(xt, t, eps, SCHEDULE)
-    mean = before.sqrt() * SCHEDULE.beta[40] / (1 - abar) * x0
-    mean = mean + SCHEDULE.alpha[40].sqrt() * (1 - before) / (1 - abar) * xt
-    assert_close(remove_noise(xt, t, eps, torch.zeros_like(xt), SCHEDULE), mean)
+@pytest.mark.parametrize("t", [0, 40, 99])
+def test_reverse_step_is_that_of_the_course(t: int) -> None:
+    """Line 4 of algorithm 2: (x_t - beta_t / sqrt(1 - abar_t) * eps) / sqrt(alpha_t) + s * z."""
+    xt, eps, z = normal(1, 1, 3, 3), normal(1, 1, 3, 3, seed=1), normal(1, 1, 3, 3, seed=2)
+    beta, abar = SCHEDULE.beta[t], SCHEDULE.abar[t]
+    mean = (xt - beta / (1 - abar).sqrt() * eps) / (1 - beta).sqrt()
+    expected = mean + SCHEDULE.posterior_variance[t].sqrt() * z
+    steps = torch.tensor([t])
+    assert_close(remove_noise(xt, steps, seen(xt, steps, eps), z, SCHEDULE), expected)
 
 
 @pytest.mark.parametrize("t", [0, 1, 50, 99])
@@ -86,7 +95,7 @@ def test_step_parity_with_diffusers(t: int) -> None:
     xt, eps, z = normal(2, 1, 5, 5), normal(2, 1, 5, 5, seed=1), normal(2, 1, 5, 5, seed=7)
     expected = theirs.step(eps, t, xt, generator=torch.Generator().manual_seed(7))
     steps = torch.full((2,), t)
-    assert_close(remove_noise(xt, steps, eps, z, SCHEDULE), expected.prev_sample)
+    assert_close(remove_noise(xt, steps, seen(xt, steps, eps), z, SCHEDULE), expected.prev_sample)
     assert_close(predict_x0(xt, steps, eps, SCHEDULE), expected.pred_original_sample)
     assert_close(q_sample(xt, steps, eps, SCHEDULE), theirs.add_noise(xt, eps, steps))
 
@@ -98,7 +107,11 @@ def test_generate_samples_visits_every_step_from_the_last_to_the_first() -> None
         told.append(level[0].item())
         return 0.1 * x
 
-    steps = list(generate_samples(predict, SCHEDULE, normal(2, 1, 3, 3), lambda: normal(2, 1, 3, 3, seed=1)))
+    steps = list(
+        generate_samples(
+            looking(predict, "eps", SCHEDULE), SCHEDULE, normal(2, 1, 3, 3), lambda: normal(2, 1, 3, 3, seed=1)
+        )
+    )
     assert told == [float(t) for t in range(99, -1, -1)]
     assert [step.index for step in steps] == list(range(101))
     assert {step.total for step in steps} == {100}
@@ -187,3 +200,74 @@ def test_more_steps_than_the_process_has_are_refused() -> None:
     sampler = DiscreteSamplerSpec(kind="ddim", steps=101, eta=0.0, guidance=1.0)
     with pytest.raises(ValueError, match="cannot keep 101 of 100 steps"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v"])
+def test_a_perfect_answer_costs_nothing_and_gives_the_image_back(target: str) -> None:
+    """Loss, sampler and target agree on what the network is to say."""
+    process = Ddpm(nn.Identity(), ddpm(target=target))
+    x0, eps, t = (
+        normal(3, 1, 28, 28, dtype=torch.float32),
+        normal(3, 1, 28, 28, seed=1, dtype=torch.float32),
+        torch.tensor([0, 40, 99]),
+    )
+    answer = target_of(process.spec.target, x0, t, eps, process.schedule)
+    process.network = Recorder(answer)
+    assert_close(process.loss(x0, t, torch.ones(3), Draw(t.float(), eps)), torch.zeros(3))
+    sight = read_answer(process.spec.target, answer, q_sample(x0, t, eps, process.schedule), t, process.schedule)
+    assert_close(sight.x0, x0, rtol=1e-3, atol=1e-4)
+
+
+def test_min_snr_caps_the_weight_of_a_step() -> None:
+    """For the noise min(SNR, 5) / SNR: 1 where the ratio is small, and almost nothing where it is large."""
+    draw = Draw(torch.tensor([0.0, 99.0]), torch.zeros(2, 1, 28, 28))
+    network = Recorder(torch.ones(2, 1, 28, 28))
+    loss = Ddpm(network, ddpm(min_snr_gamma=5.0)).loss(torch.zeros(2, 1, 28, 28), torch.arange(2), torch.ones(2), draw)
+    assert_close(loss, torch.tensor([5.0 / (0.9999 / 0.0001), 1.0]))
+
+
+def test_stratified_steps_cover_the_schedule_and_are_each_as_likely() -> None:
+    process = Ddpm(nn.Identity(), ddpm(times="stratified"))
+    generator = torch.Generator().manual_seed(0)
+    drawn = process.draw_levels(100, generator)
+    assert sorted(drawn.tolist()) == [float(t) for t in range(100)]
+    assert drawn.tolist() != sorted(drawn.tolist())
+
+
+def test_pure_noise_is_undone_from_the_velocity() -> None:
+    """With nothing of the image left at the last step, a perfect network still leads to the image."""
+    process = Ddpm(nn.Identity(), ddpm(10, zero_terminal=True, target="v"))
+    x0 = normal(2, 1, 28, 28, dtype=torch.float32).clamp(-1, 1)
+
+    class Knowing(nn.Module):
+        def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+            t, schedule = level.long(), process.schedule
+            eps = (x - at_step(schedule.sqrt_abar, t, x) * x0) / at_step(schedule.sqrt_one_minus_abar, t, x)
+            return target_of("v", x0, t, eps, schedule)
+
+    process.network = Knowing()
+    for sampler in (
+        DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0),
+        DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0),
+    ):
+        *_, last = process.sample(sampler, ImageNoise([1, 2]), torch.tensor([0, 1]))
+        assert_close(last.x, x0, rtol=0.0, atol=1e-4)
+
+
+def test_sampling_can_start_from_the_moments_of_noised_images() -> None:
+    """Mean and variance of the start are those of q_sample at the last step, class by class."""
+    process = Ddpm(Recorder(torch.zeros(400, 1, 28, 28)), ddpm(start="moments"))
+    generator = torch.Generator().manual_seed(4)
+    images = (40 * torch.rand(600, 1, 1, generator=generator) + 100).expand(-1, 28, 28).round().to(torch.uint8)
+    labels = torch.arange(600) % 10
+    images = images + (labels * 10).to(torch.uint8)[:, None, None]
+    process.fit_start(images, labels)
+    sampler = DiscreteSamplerSpec(kind="ddim", steps=2, eta=0.0, guidance=1.0)
+    chosen = torch.full((400,), 7)
+    start = next(iter(process.sample(sampler, ImageNoise(range(400)), chosen))).x
+    x0 = process.encode(images[labels == 7])
+    abar = process.schedule.abar[-1].item()
+    assert start.mean().item() == pytest.approx(abar**0.5 * x0.mean().item(), abs=0.01)
+    of_images = start.mean(dim=(1, 2, 3)).var().item()  # all pixels of an image are equal before the noise
+    assert of_images == pytest.approx(abar * x0.mean(dim=(1, 2, 3)).var().item() + (1 - abar) / 784, rel=0.25)
+    assert process.state_dict().keys() >= {"moments.mean", "moments.factor"}

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.diffusion import Draw
-from models.edm import Edm, loss_weight, precondition, stratified_normal
+from models.edm import Edm, loss_weight, precondition
 from models.noise import ImageNoise
 from models.sigma_samplers import sigma_grid
-from models.spec import DiscreteSamplerSpec, EdmSpec
+from models.spec import DiscreteSamplerSpec
+from models.times import sigma_quantile
+from tests.models.processes import edm
 
-SPEC = EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2)
+SPEC = edm()
 SIGMA = torch.logspace(-3, 2, 40, dtype=torch.float64)
 
 
@@ -107,19 +109,6 @@ def test_loss_stays_float32_when_the_network_answers_in_bfloat16() -> None:
     draw = process.draw(3, generator())
     loss = process.loss(torch.zeros(3, 1, 28, 28), torch.arange(3), torch.ones(3), draw)
     assert loss.dtype == torch.float32
-
-
-@pytest.mark.parametrize("batch", [1, 7, 128])
-def test_stratified_normal_takes_one_from_each_range(batch: int) -> None:
-    shares = torch.special.ndtr(stratified_normal(batch, generator()))
-    assert torch.equal((shares.sort().values * batch).floor(), torch.arange(batch, dtype=torch.float64))
-
-
-def test_each_stratified_number_is_standard_normal_and_not_tied_to_its_place() -> None:
-    source = generator(3)
-    draws = torch.stack([stratified_normal(8, source) for _ in range(10_000)])
-    assert_close(draws.mean(dim=0), torch.zeros(8, dtype=torch.float64), rtol=0.0, atol=0.04)
-    assert_close(draws.std(dim=0), torch.ones(8, dtype=torch.float64), rtol=0.0, atol=0.04)
 
 
 @pytest.mark.parametrize("extreme", [0.0, 1.0])
@@ -227,3 +216,23 @@ def test_a_discrete_sampler_is_refused() -> None:
     sampler = DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0)
     with pytest.raises(TypeError, match="an EDM cannot be sampled by ddim"):
         Edm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(("sigma", "weight"), [(0.1, 20.0), (0.5, 4.0), (5.0, 0.04)])
+def test_min_snr_weighs_the_clean_image_by_the_capped_ratio(sigma: float, weight: float) -> None:
+    """Signal-to-noise ratios 25, 1 and 0.01 for data of standard deviation 0.5, capped at 5 (Hang et al. 2023)."""
+    process = Edm(Constant(0.0), edm(min_snr_gamma=5.0))
+    draw = Draw(torch.tensor([sigma]), torch.zeros(1, 1, 28, 28))
+    shrunk = 0.25 / (sigma**2 + 0.25)  # D of a network that answers 0 is c_skip * x
+    loss = process.loss(torch.ones(1, 1, 28, 28), torch.tensor([1]), torch.ones(1), draw)
+    assert_close(loss, torch.tensor([weight * (1.0 - shrunk) ** 2]))
+
+
+def test_cosine_levels_are_drawn_from_their_own_density() -> None:
+    process = Edm(nn.Identity(), edm(density="cosine", log_sigma_mean=0.0, log_sigma_std=0.0))
+    sigma = process.draw_levels(1000, generator()).double()
+    assert_close(
+        sigma.sort().values.median(), sigma_quantile(torch.tensor(0.5), process.spec).double(), rtol=0.01, atol=0.0
+    )
+    assert process.level_value(0.0) == pytest.approx(0.005)
+    assert process.level_value(1.0) == pytest.approx(50.0)

@@ -7,7 +7,8 @@ from torch.testing import assert_close
 
 from models.build import build_network
 from models.muon import MOMENTUM, NEWTON_SCHULZ_STEPS, QUINTIC, Muon, orthogonalise, split_parameters
-from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec
+from models.spec import CourseUNetSpec, EdmUNetSpec
+from tests.models.processes import ddpm, edm
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:
@@ -162,7 +163,7 @@ def names(network: nn.Module, parameters: list[nn.Parameter]) -> set[str]:
 
 def test_split_gives_muon_the_hidden_weights_of_the_flagship() -> None:
     spec = EdmUNetSpec(kind="edm_unet", channels=(8, 16), blocks=1, heads=2, embedding=16, dropout=0.0)
-    network = build_network(spec, EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2))
+    network = build_network(spec, edm())
     matrices, others = split_parameters(nn.ModuleDict({"network": network}))
     levels = ("encoder14.0", "encoder7.0", "decoder7.blocks.0", "decoder14.blocks.0")
     hidden = {f"{level}.{part}.weight" for level in levels for part in ("conv1", "conv2", "modulate")}
@@ -174,7 +175,7 @@ def test_split_gives_muon_the_hidden_weights_of_the_flagship() -> None:
 
 def test_split_gives_muon_the_hidden_weights_of_the_course() -> None:
     spec = CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8)
-    network = build_network(spec, DdpmSpec(kind="ddpm", steps=10, beta_start=0.0001, beta_end=0.02))
+    network = build_network(spec, ddpm(10, 0.0001, 0.02))
     matrices, others = split_parameters(network)
     hidden = {f"{block}.{index}.0.weight" for block in ("down1", "down2") for index in (1, 2)}
     hidden |= {f"{block}.refine.{index}.0.weight" for block in ("up1", "up2") for index in (0, 1)}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.discrete_samplers import ReverseStep, ddim_step, generate_samples, remove_noise
+from models.discrete_samplers import ReverseStep, ddim_step, generate_samples, looking, remove_noise
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.samplers import Predict
 from models.schedule import NoiseSchedule, audit, linear_schedule
@@ -116,7 +116,8 @@ def moments(schedule: NoiseSchedule, step: ReverseStep, mean: float, variance: f
     start = torch.cat([torch.zeros_like(unit[0, :1]), unit[0]])
     later = iter(unit[1:])
     zero = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-    run = generate_samples(best_eps(schedule), schedule, start, lambda: torch.cat([zero, next(later)]), step)
+    look = looking(best_eps(schedule), "eps", schedule)
+    run = generate_samples(look, schedule, start, lambda: torch.cat([zero, next(later)]), step)
     result = list(run)[-1].x.flatten()
     a, b, c = result[0], result[1] - result[0], result[2:] - result[0]
     return (a + b * mean).item(), (b**2 * variance + c.square().sum()).item()

@@ -19,7 +19,8 @@ from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
 from models.sigma_samplers import heun, sigma_grid
-from models.spec import DdpmSpec, DiscreteSamplerSpec, EdmSpec, SigmaSamplerSpec
+from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from tests.models.processes import ddpm, edm
 
 SEEDS, LABELS = [3, 14], torch.tensor([0, 0])
 STEPS, START, END = 100, 0.0001, 0.02
@@ -46,7 +47,7 @@ def ask(x: Tensor, level: Tensor) -> Tensor:
 
 def ours(kind: str, steps: int, eta: float) -> Tensor:
     sampler = DiscreteSamplerSpec(kind="ddpm" if kind == "ddpm" else "ddim", steps=steps, eta=eta, guidance=1.0)
-    process = Ddpm(NETWORK, DdpmSpec(kind="ddpm", steps=STEPS, beta_start=START, beta_end=END))
+    process = Ddpm(NETWORK, ddpm(STEPS, START, END))
     return list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
 
 
@@ -95,7 +96,7 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
     x = 40.0 * ImageNoise(SEEDS).draw()
     for t in theirs.timesteps:
         x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
-    process = Edm(NETWORK, EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2))
+    process = Edm(NETWORK, edm())
     sampler = SigmaSamplerSpec(kind=kind, steps=steps, churn=0.0, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0)
     result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
     assert_close(result, x, rtol=1e-5, atol=1e-5)

@@ -13,10 +13,11 @@ from models.diffusion import Diffusion, SampleStep
 from models.edm import Edm
 from models.noise import ImageNoise
 from models.samplers import evaluations
-from models.spec import DdpmSpec, DiscreteSamplerSpec, EdmSpec, SamplerSpec, SigmaSamplerSpec
+from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from tests.models.processes import ddpm, edm
 
-DDPM = DdpmSpec(kind="ddpm", steps=12, beta_start=0.01, beta_end=0.4)
-EDM = EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2)
+DDPM = ddpm(12, 0.01, 0.4)
+EDM = edm()
 
 
 class ClassShift(nn.Module):

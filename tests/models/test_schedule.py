@@ -5,10 +5,20 @@ from fractions import Fraction
 
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch.testing import assert_close
 
-from models.schedule import NoiseSchedule, audit, linear_schedule
+from models.schedule import (
+    NoiseSchedule,
+    audit,
+    build_schedule,
+    cosine_schedule,
+    linear_schedule,
+    sigmoid_schedule,
+    zero_terminal,
+)
+from tests.models.processes import ddpm
 
 COURSE = {"steps": 100, "start": 0.0001, "end": 0.02}
 
@@ -105,3 +115,41 @@ def test_schedule_is_frozen() -> None:
     assert isinstance(schedule, NoiseSchedule)
     with pytest.raises(AttributeError):
         schedule.beta = torch.zeros(4)  # type: ignore[misc]
+
+
+def test_cosine_parity_with_diffusers() -> None:
+    theirs = DDPMScheduler(num_train_timesteps=100, beta_schedule="squaredcos_cap_v2")
+    assert_close(cosine_schedule(100).beta.float(), theirs.betas, rtol=1e-5, atol=1e-7)
+
+
+def test_sigmoid_is_the_curve_of_the_paper() -> None:
+    """Golden: gamma(t) of Chen 2023, algorithm 1, with start -3, end 3 and tau 1, divided by gamma(0) = 1."""
+
+    def logistic(x: float) -> float:
+        return 1.0 / (1.0 + math.exp(-x))
+
+    schedule = sigmoid_schedule(50)
+    for t in (0, 10, 25, 48):
+        x = -3.0 + 6.0 * (t + 1) / 50
+        expected = (logistic(3.0) - logistic(x)) / (logistic(3.0) - logistic(-3.0))
+        assert schedule.abar[t].item() == pytest.approx(expected)
+    assert schedule.beta[-1].item() == 0.999
+
+
+@pytest.mark.parametrize("schedule", [linear_schedule(**COURSE), cosine_schedule(100), sigmoid_schedule(100)])
+def test_zero_terminal_parity_with_diffusers(schedule: NoiseSchedule) -> None:
+    ours = zero_terminal(schedule)
+    assert_close(ours.beta, rescale_zero_terminal_snr(schedule.beta), rtol=1e-6, atol=1e-9)
+    assert ours.abar[-1] == 0.0
+    assert ours.abar[0].item() == pytest.approx(schedule.abar[0].item(), rel=1e-14)
+    assert ours.snr[-1] == 0.0
+    assert audit(ours, pixel_mean=-0.43).mean_shift == 0.0
+    assert ours.respaced(10).abar[-1] == 0.0
+
+
+def test_a_description_is_built() -> None:
+    assert torch.equal(build_schedule(ddpm()).beta, linear_schedule(**COURSE).beta)
+    assert torch.equal(build_schedule(ddpm(schedule="cosine")).beta, cosine_schedule(100).beta)
+    assert torch.equal(build_schedule(ddpm(schedule="sigmoid")).beta, sigmoid_schedule(100).beta)
+    mended = build_schedule(ddpm(zero_terminal=True, target="v"))
+    assert torch.equal(mended.beta, zero_terminal(linear_schedule(**COURSE)).beta)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models.ddpm import Ddpm
-from models.spec import DdpmSpec, TrainingSpec
+from models.spec import TrainingSpec
 from models.training import Batch, NonFiniteError, build_optimizers, lr_factor, train_steps
+from tests.models.processes import ddpm
 
 SPEC = TrainingSpec(
     steps=10,
@@ -29,7 +30,8 @@ SPEC = TrainingSpec(
     checkpoint_every=1,
     snapshots=1,
 )
-PROCESS = DdpmSpec(kind="ddpm", steps=10, beta_start=0.001, beta_end=0.2)
+
+PROCESS = ddpm(10, 0.001, 0.2)
 
 
 class Scaled(nn.Module):

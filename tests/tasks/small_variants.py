@@ -4,14 +4,13 @@ from dataclasses import replace
 
 from models.spec import (
     CourseUNetSpec,
-    DdpmSpec,
     DiscreteSamplerSpec,
-    EdmSpec,
     EdmUNetSpec,
     SigmaSamplerSpec,
     TrainingSpec,
 )
 from tasks.params import Compute, Variant
+from tests.models.processes import ddpm, edm
 
 SEED = 11
 CPU = Compute(device="cpu", threads=1, precision="float32")
@@ -37,14 +36,15 @@ TRAINING = TrainingSpec(
 COURSE = Variant(
     title="Small course",
     network=CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8),
-    process=DdpmSpec(kind="ddpm", steps=10, beta_start=0.001, beta_end=0.2),
+    process=ddpm(10, 0.001, 0.2),
     training=TRAINING,
     sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0),
 )
+
 FLAGSHIP = Variant(
     title="Small flagship",
     network=EdmUNetSpec(kind="edm_unet", channels=(16, 16), blocks=1, heads=2, embedding=16, dropout=0.0),
-    process=EdmSpec(kind="edm", sigma_data=0.5, log_sigma_mean=-1.0, log_sigma_std=1.2),
+    process=edm(),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
     sampling=SigmaSamplerSpec(
         kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0

@@ -1,0 +1,78 @@
+"""How noise levels are drawn for a training batch: evenly spread numbers, and the densities they are mapped to."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from models.spec import EdmSpec
+
+TAIL = 1e-9
+"""Probability cut off at either end of the distribution of sigma, so that no draw is 0 or infinite."""
+
+SPAN = 3.0
+"""The log-normal noise scale reaches this many standard deviations of ln(sigma) to either side of its mean."""
+
+COSINE_RANGE = (1e-2, 1e2)
+"""Smallest and largest sigma of the cosine density, in units of sigma_data."""
+
+COSINE_SIZES = (32.0, 64.0)
+"""Sizes of image to whose noise the cosine density is shifted at its weak and its strong end."""
+
+IMAGE_SIZE = 28.0
+
+
+def stratified_uniform(batch: int, generator: torch.Generator) -> Tensor:
+    """Numbers from 0 to 1, one from each of ``batch`` equal ranges, in random order.
+
+    Each is exactly uniform, while the batch as a whole covers the range evenly, which lowers the variance of the loss.
+
+    Returns:
+        float64, shape (batch,).
+    """
+    order = torch.randperm(batch, generator=generator)
+    within = torch.rand(batch, generator=generator, dtype=torch.float64)
+    return (order + within) / batch
+
+
+def sigma_quantile(u: Tensor, spec: EdmSpec) -> Tensor:
+    """The sigma below which training draws a share of its noise levels.
+
+    Args:
+        u: shares, float64, from 0 to 1; cut at 1e-9 from either end.
+        spec: the density and its parameters.
+
+    Returns:
+        float64, the shape of ``u``.
+    """
+    inside = u.clamp(TAIL, 1.0 - TAIL)
+    if spec.density == "cosine":
+        return spec.sigma_data * cosine_quantile(inside)
+    return torch.exp(spec.log_sigma_mean + spec.log_sigma_std * torch.special.ndtri(inside))
+
+
+def cosine_quantile(u: Tensor) -> Tensor:
+    """Interpolated cosine schedule (Hoogeboom et al. 2023, section 3.1), as sigma for data of unit variance.
+
+    A cosine schedule is shifted to larger images, by one factor at weak noise and by a larger one at strong noise.
+
+    Args:
+        u: shares, from 0 (weak) to 1 (strong).
+    """
+    low, high = (math.atan(limit) for limit in COSINE_RANGE)
+    plain = torch.log(torch.tan(low + u * (high - low)))  # ln(sigma) of the cosine schedule
+    weak, strong = (math.log(size / IMAGE_SIZE) for size in COSINE_SIZES)
+    return torch.exp(plain + weak + u * (strong - weak))
+
+
+def sigma_at(share: float, spec: EdmSpec) -> float:
+    """Sigma at a share of the noise scale, evenly spaced in ln(sigma).
+
+    Args:
+        share: from 0 (weakest) to 1 (strongest).
+        spec: the density, which sets the scale's ends: three standard deviations, or the range of the cosine.
+    """
+    if spec.density == "log_normal":
+        return math.exp(spec.log_sigma_mean + spec.log_sigma_std * SPAN * (2.0 * share - 1.0))
+    low, high = (math.log(spec.sigma_data * limit) for limit in COSINE_RANGE)
+    return math.exp(low + share * (high - low))

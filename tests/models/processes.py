@@ -1,0 +1,32 @@
+"""Descriptions of processes, plain but for what a test is about."""
+
+from typing import Any
+
+from models.spec import DdpmSpec, EdmSpec
+
+
+def ddpm(steps: int = 100, beta_start: float = 0.0001, beta_end: float = 0.02, **changes: Any) -> DdpmSpec:
+    """The course's process."""
+    plain: dict[str, Any] = {
+        "schedule": "linear",
+        "beta_start": beta_start if changes.get("schedule", "linear") == "linear" else 0.0,
+        "beta_end": beta_end if changes.get("schedule", "linear") == "linear" else 0.0,
+        "zero_terminal": False,
+        "target": "eps",
+        "times": "uniform",
+        "min_snr_gamma": 0.0,
+        "start": "noise",
+    }
+    return DdpmSpec(kind="ddpm", steps=steps, **{**plain, **changes})
+
+
+def edm(**changes: Any) -> EdmSpec:
+    """The preconditioning of Karras et al. 2022 on data of standard deviation 0.5."""
+    plain: dict[str, Any] = {
+        "sigma_data": 0.5,
+        "density": "log_normal",
+        "log_sigma_mean": -1.0,
+        "log_sigma_std": 1.2,
+        "min_snr_gamma": 0.0,
+    }
+    return EdmSpec(kind="edm", **{**plain, **changes})
