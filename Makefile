@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help report demo gpu test test-fast lint ui down clean
+.PHONY: help report full demo gpu test test-fast lint ui down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,6 +15,10 @@ help: ## Show this list
 report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model and the flagship (about 20 minutes on 2 cores)
 	@python -m tasks.config
 	@python -m flows.pipeline
+
+full: .venv/.runtime ## Build the report with every experiment, in builds/full (under an hour on 2 cores)
+	@python -m tasks.config full
+	@python -m flows.pipeline --profile full
 
 demo: .venv/.runtime ## Build a small report on drawn garments, nothing downloaded (about two minutes)
 	@python -m tasks.config demo

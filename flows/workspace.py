@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from tasks.config import PARAMS, overlay, parse_params, profile_file
+from tasks.config import PARAMS, parse_params, profile_file, with_profile
 from tasks.errors import MissingResourceError
 from tasks.paths import WORKSPACE_MARK, project_root
 from tasks.strict_yaml import AMBIGUOUS, read_mapping
@@ -83,7 +83,7 @@ def profile_params(root: Path, profile: str) -> dict[str, Any]:
     """
     overlaid = profile_file(profile, root)
     name = str(overlaid.relative_to(root))
-    content = overlay(read_mapping(root / PARAMS), read_mapping(overlaid), name)
+    content = with_profile(read_mapping(root / PARAMS), read_mapping(overlaid), name)
     parse_params(content, name)
     content["data"] = {**content["data"], "folders": [_absolute(root, item) for item in content["data"]["folders"]]}
     content["scorer"] = {**content["scorer"], "folder": _absolute(root, content["scorer"]["folder"])}

@@ -1,6 +1,7 @@
 """The one reader of ``params.yaml``: strict, typed, and fast enough to run before torch is imported."""
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ from tasks.strict_yaml import read_mapping
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("profiles")
+VARIANTS = "variants"
+LIKE = "like"
 
 
 def load_params(path: Path = PARAMS, profile: Path | None = None) -> Params:
@@ -23,14 +26,14 @@ def load_params(path: Path = PARAMS, profile: Path | None = None) -> Params:
 
     Args:
         path: the full file.
-        profile: an overlay that holds only keys of ``path``; lists are replaced whole.
+        profile: see :func:`with_profile`.
 
     Raises:
         ConfigError: the first problem found, with its dotted key, the value and what is expected.
     """
     content = read_mapping(path)
     if profile is not None:
-        content = overlay(content, read_mapping(profile), str(profile))
+        content = with_profile(content, read_mapping(profile), str(profile))
     return parse_params(content, str(profile or path))
 
 
@@ -56,6 +59,33 @@ def profile_file(profile: str, root: Path = Path()) -> Path:
     if profile not in known:
         raise ConfigError("--profile", f"got {profile!r}", f"one of {', '.join(known)}", "correct the name")
     return root / PROFILES / f"{profile}.yaml"
+
+
+def with_profile(base: dict[str, Any], changes: dict[str, Any], name: str) -> dict[str, Any]:
+    """The full parameters under a profile: it changes keys, lists whole, and may add variants.
+
+    A new variant says which one it is ``like``, as that one stands at this place of the profile, and how it differs.
+
+    Raises:
+        ConfigError: an unknown key, named with its nearest known neighbour.
+    """
+    changed = changes.get(VARIANTS)
+    if not isinstance(changed, dict) or not isinstance(base.get(VARIANTS), dict):
+        return overlay(base, changes, name)
+    merged = overlay(base, {key: value for key, value in changes.items() if key != VARIANTS}, name)
+    for key, change in changed.items():
+        merged[VARIANTS] = _with_variant(merged[VARIANTS], key, change, name)
+    return merged
+
+
+def _with_variant(variants: dict[str, Any], key: str, change: Any, name: str) -> dict[str, Any]:
+    if key in variants or not isinstance(change, dict) or LIKE not in change:
+        return overlay(variants, {key: change}, name, f"{VARIANTS}.")
+    if change[LIKE] not in variants:
+        place, known = f"{name}: {VARIANTS}.{key}.{LIKE}", ", ".join(variants)
+        raise ConfigError(place, f"got {change[LIKE]!r}", f"one of {known}", "name one of these")
+    differences = {setting: value for setting, value in change.items() if setting != LIKE}
+    return {**variants, key: overlay(copy.deepcopy(variants[change[LIKE]]), differences, name, f"{VARIANTS}.{key}.")}
 
 
 def overlay(base: dict[str, Any], changes: dict[str, Any], name: str, prefix: str = "") -> dict[str, Any]:

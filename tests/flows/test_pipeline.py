@@ -134,7 +134,7 @@ def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -
     process = program("--profile", "nope", PIPELINE_PREFECT="on")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.splitlines() == ["error: --profile: got 'nope'; expected one of demo, gpu; do correct the name"]
+    assert errors.splitlines() == ["error: --profile: got 'nope'; expected one of demo, full, gpu; do correct the name"]
     assert not (project / "builds").exists()
 
 

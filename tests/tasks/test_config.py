@@ -5,12 +5,13 @@ import dataclasses
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.config import load_params, main, overlay, parse_params
+from tasks.config import load_params, main, overlay, parse_params, with_profile
 from tasks.errors import ConfigError, MissingResourceError, PipelineError
 from tasks.strict_yaml import LARGEST_BYTES, read_mapping
 
@@ -190,6 +191,41 @@ def test_a_profile_replaces_a_mapping_of_another_kind_whole() -> None:
     assert overlay(base, {"network": {"width": 2}}, "p") == {"network": {"kind": "a", "width": 2}}
 
 
+def test_a_profile_adds_variants_that_are_like_others_but_for_what_they_say() -> None:
+    changes = {
+        "seed": 5,
+        "variants": {
+            "course": {"training": {"steps": 7}},
+            "mended": {"like": "course", "title": "Mended", "process": {"zero_terminal": True, "target": "v"}},
+            "again": {"like": "mended", "title": "Again", "training": {"batch": 3}},
+        },
+    }
+    found = parse_params(with_profile(CONTENT, changes, "profiles/x.yaml"), "x")
+    assert list(found.variants) == ["course", "flagship", "mended", "again"]
+    course, mended, again = (found.variants[name] for name in ("course", "mended", "again"))
+    assert (found.seed, course.training.steps) == (5, 7)
+    assert mended == replace(course, title="Mended", process=replace(course.process, zero_terminal=True, target="v"))
+    assert again == replace(mended, title="Again", training=replace(course.training, batch=3))
+    assert "mended" not in CONTENT["variants"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        (
+            {"like": "corse", "title": "Other"},
+            r"x\.yaml: variants\.other\.like: got 'corse'; expected one of course, fl",
+        ),
+        ({"like": "course", "titel": "Other"}, r"variants\.other\.titel: is not a known key; expected `title`"),
+        ({"title": "Other"}, r"variants\.other: is not a known key"),
+        (7, r"variants\.other: is not a known key"),
+    ],
+)
+def test_a_new_variant_that_cannot_be_made_is_refused(variant: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        with_profile(CONTENT, {"variants": {"other": variant}}, "x.yaml")
+
+
 @pytest.mark.parametrize("name", ["critic", "scorer"])
 def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
     content = copy.deepcopy(CONTENT)
@@ -228,7 +264,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(
     monkeypatch.chdir(ROOT)
     assert main(["nosuch"]) == 2
     assert capsys.readouterr().err == (
-        "error: --profile: got 'nosuch'; expected one of demo, gpu; do correct the name\n"
+        "error: --profile: got 'nosuch'; expected one of demo, full, gpu; do correct the name\n"
     )
 
 
