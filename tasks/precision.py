@@ -1,7 +1,9 @@
 """Which arithmetic the networks run in, where ``compute.precision: auto`` leaves the choice to the machine."""
 
 import time
+from collections.abc import Callable
 from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
@@ -16,9 +18,9 @@ from tasks.paths import WORK
 CHOICE = "precision.json"
 LEAST_GAIN = 1.1
 """Bfloat16 must be this many times faster; rounding errors for less would be a bad bargain."""
-HOPELESS = 0.5
-"""Below this gain one trial is enough: some processors need a hundred times as long."""
 ROUNDS = 12
+LONGEST_S = 2.0
+"""No further round begins after this: some processors need a hundred times as long in bfloat16."""
 IMAGES, CHANNELS, SIZE = 64, 64, 14
 """A trial's maps, about those of the networks."""
 
@@ -41,18 +43,32 @@ def chosen_precision(compute: Compute, device: torch.device) -> str:
 
 
 def bfloat16_gain() -> float:
-    """How many times faster a residual block is in bfloat16, forward and backward, each at its best of some trials."""
+    """How many times faster a residual block is in bfloat16, forward and backward: the median of pairs of trials.
+
+    One thread's processor time is compared, which other programs on the machine change little.
+    """
     with torch.random.fork_rng(devices=[]):  # the weights come from the global generator, which is left as it was
         block = nn.Sequential(conv3x3(CHANNELS, CHANNELS), group_norm(CHANNELS, 8), nn.SiLU(), conv3x3(CHANNELS, 4))
     block.to(memory_format=torch.channels_last)
     x = torch.linspace(-1.0, 1.0, IMAGES * CHANNELS * SIZE**2).view(IMAGES, CHANNELS, SIZE, SIZE)
     trial = partial(_seconds_of_trial, block, x.contiguous(memory_format=torch.channels_last))
-    rounds = [(trial(bfloat16=False), trial(bfloat16=True))]  # the first includes what the library prepares
-    if rounds[0][0] > HOPELESS * rounds[0][1]:
-        rounds += [(trial(bfloat16=False), trial(bfloat16=True)) for _ in range(ROUNDS)]
-    exact, rounded = zip(*rounds, strict=True)
-    gain: float = min(exact) / min(rounded)
-    return gain
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return median(_gains(trial))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _gains(trial: Callable[..., float]) -> list[float]:
+    trial(bfloat16=False), trial(bfloat16=True)  # the first time the library prepares its kernels
+    gains: list[float] = []
+    spent = 0.0
+    while len(gains) < ROUNDS and spent < LONGEST_S:
+        exact, rounded = trial(bfloat16=False), trial(bfloat16=True)
+        gains.append(exact / rounded)
+        spent += exact + rounded
+    return gains
 
 
 def _remembered_gain(threads: int) -> float:
@@ -71,8 +87,8 @@ def _remembered_gain(threads: int) -> float:
 
 
 def _seconds_of_trial(block: nn.Module, x: Tensor, bfloat16: bool) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
         loss = block(x).float().square().mean()
     torch.autograd.backward(loss)
-    return time.perf_counter() - start
+    return time.thread_time() - start

@@ -83,6 +83,24 @@ def test_a_trial_measures_both_and_leaves_global_randomness_alone() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.parametrize(("exact", "rounded", "gain", "trials"), [(0.03, 0.02, 1.5, 26), (0.1, 5.0, 0.02, 4)])
+def test_a_trial_ends_early_where_bfloat16_is_hopeless(
+    exact: float, rounded: float, gain: float, trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, int]] = []
+
+    def seconds(_block: object, _x: object, bfloat16: bool) -> float:
+        seen.append((bfloat16, torch.get_num_threads()))
+        return rounded if bfloat16 else exact
+
+    monkeypatch.setattr("tasks.precision._seconds_of_trial", seconds)
+    threads = torch.get_num_threads()
+    assert bfloat16_gain() == pytest.approx(gain)
+    assert len(seen) == trials
+    assert {count for _, count in seen} == {1}
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_networks_answer_in_bfloat16_as_in_float32_but_for_its_digits(variant: str) -> None:
     """Bfloat16 has 8 significant bits; normalisation and attention stay in float32."""
