@@ -1,6 +1,5 @@
 """Judge images by the critic: are they what they should be, as real ones are, and as varied?"""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,42 +8,19 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from torch import Tensor
 
-from models.frechet import Moments, frechet_distance, jackknife, kernel_distance, moments
 from models.intervals import Interval
 from models.manifold import compare_manifolds
 from tasks.accuracy import accuracies
-from tasks.dataset import Split, class_balanced, load_split
+from tasks.dataset import Split
+from tasks.distances import RealFeatures, frechet_interval, kernel_interval, real_features
 from tasks.errors import ConfigError
 from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
-from tasks.labels import NUM_CLASSES
 from tasks.memorisation import memorisation_block
 from tasks.params import Compute, Evaluate
 from tasks.paths import artifact, metrics_file
 from tasks.samples import Samples, load_samples
 from tasks.seeds import torch_generator
-
-REFERENCE_PER_CLASS = 1000
-JACKKNIFE_GROUPS = 50
-KERNEL_BLOCKS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class RealFeatures:
-    """Training images as the critic sees them: the reference of every distance.
-
-    Attributes:
-        features: float32, shape (M, D), balanced, sorted by class, in random order within a class.
-        moments: the Gaussian fitted to them.
-    """
-
-    features: Tensor
-    moments: Moments
-
-    def balanced_subset(self, count: int) -> Tensor:
-        """The first vectors of every class, ``count`` in all or as many as there are."""
-        by_class = self.features.reshape(NUM_CLASSES, -1, self.features.shape[1])
-        return by_class[:, : max(1, count // NUM_CLASSES)].flatten(0, 1)
 
 
 def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int) -> dict[str, Any]:
@@ -94,17 +70,6 @@ def judgements(samples: Samples, logits: Tensor) -> pd.DataFrame:
         "probability": shares.gather(1, samples.labels[:, None])[:, 0],
     }
     return pd.DataFrame({name: column.numpy() for name, column in columns.items()})
-
-
-def real_features(judge: Judge, seed: int) -> RealFeatures:
-    """Features of a balanced subset of the training images, the same for every set of images judged under a seed.
-
-    Raises:
-        MissingResourceError: the data has not been prepared.
-    """
-    subset = class_balanced(load_split("train"), REFERENCE_PER_CLASS, torch_generator(seed, "critic reference"))
-    features, _ = judge.features_and_logits(subset.images)
-    return RealFeatures(features, moments(features))
 
 
 def critic_block(split: Split, judge: Judge, real: RealFeatures, evaluate: Evaluate, seed: int) -> dict[str, Any]:
@@ -159,23 +124,6 @@ def answers_block(
         **_flat("kid", kernel_interval(features, real, evaluate.confidence, seed)),
         **manifold_figures(features, real, evaluate.neighbours, seed),
     }
-
-
-def frechet_interval(features: Tensor, labels: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
-    """Fréchet distance to the training images, never below 0, and its jackknife interval within the classes."""
-    generator = torch_generator(seed, "frechet groups")
-
-    def distance(chosen: Tensor) -> float:
-        return frechet_distance(moments(chosen), real.moments)
-
-    found = jackknife(features, labels, distance, JACKKNIFE_GROUPS, confidence, generator)
-    return Interval(found.value, max(0.0, found.low), found.high)
-
-
-def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
-    """Kernel distance to the training images over disjoint blocks."""
-    generator = torch_generator(seed, "kernel blocks")
-    return kernel_distance(features, real.features, KERNEL_BLOCKS, confidence, generator)
 
 
 def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> dict[str, float]:

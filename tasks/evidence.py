@@ -64,6 +64,7 @@ class VariantEvidence:
         sample: summary of its sampling.
         score: its CLIP block, with the best and worst images.
         evaluate: its critic block.
+        sweep: its quality under other samplers, row by row.
     """
 
     name: str
@@ -72,6 +73,7 @@ class VariantEvidence:
     sample: Json
     score: Json
     evaluate: Json
+    sweep: Json
 
     @property
     def follows_source(self) -> bool:
@@ -163,8 +165,9 @@ def read_evidence(variants: Mapping[str, Variant]) -> Evidence:
 
 def read_variant(name: str, spec: Variant) -> VariantEvidence:
     """Read one variant's metrics; see :func:`read_evidence` for the errors."""
-    stages = {stage: read_json(metrics_file(stage, name)) for stage in ("train", "sample", "score", "evaluate")}
-    return VariantEvidence(name=name, spec=spec, **stages)
+    stages = ("train", "sample", "score", "evaluate", "sweep")
+    found = {stage: read_json(metrics_file(stage, name)) for stage in stages}
+    return VariantEvidence(name=name, spec=spec, **found)
 
 
 def interval(block: Json) -> Interval:

@@ -260,6 +260,23 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sweep:
+    """Which samplers are tried on every variant, and with how many evaluations."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    per_class: int
+    evaluations: tuple[int, ...]
+    samplers: tuple[Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"], ...]
+    """Of variants with an EDM process; those with a DDPM process are sampled by DDIM."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.per_class <= 10_000, "per_class", "a number from 1 to 10000")
+        counts = all(1 <= count <= 1000 for count in self.evaluations) and len(self.evaluations) > 0
+        require(counts, "evaluations", "numbers from 1 to 1000")
+        require(len(self.samplers) > 0, "samplers", "at least one sampler")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
     """All of ``params.yaml``."""
 
@@ -272,6 +289,7 @@ class Params:
     scorer: Scorer
     sample: Sample
     evaluate: Evaluate
+    sweep: Sweep
     report: Report
     variants: dict[Annotated[str, Field(pattern=NAME)], Variant]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from models.degrade import add_noise, gaussian_blur
 from models.pixels import from_unit, to_unit
 from tasks.dataset import Split, class_balanced, load_split
-from tasks.evaluate import critic_block, real_features
+from tasks.distances import real_features
+from tasks.evaluate import critic_block
 from tasks.files import write_json
 from tasks.judge import load_critic
 from tasks.memorisation import memorisation_block

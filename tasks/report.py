@@ -28,6 +28,7 @@ from tasks.params import Evaluate, Report, Scorer, Variant
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
 from tasks.settling import reverse_rows, settling_text
+from tasks.sweep_findings import sweep_table, sweep_text
 from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
 
@@ -255,6 +256,8 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_pairs": len(pairs),
         "trained": model_findings.trained_text(evidence),
+        "sweep": sweep_text(evidence),
+        "sweep_table": lambda: sweep_table(evidence),
         "memorisation": memorisation_text(evidence),
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),

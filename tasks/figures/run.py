@@ -19,6 +19,7 @@ from tasks.figures.reverse import draw_reverse
 from tasks.figures.samples import draw_samples
 from tasks.figures.schedule import draw_schedule
 from tasks.figures.style import theme
+from tasks.figures.sweep import draw_sweep
 from tasks.figures.tables import TABLES, write_tables
 from tasks.files import folder_written_atomically
 from tasks.params import Evaluate, Variant
@@ -38,6 +39,7 @@ PLAIN = (
     draw_critic_classes,
     draw_critic_overall,
     draw_confusion,
+    draw_sweep,
 )
 """Figures that need the measurements alone."""
 

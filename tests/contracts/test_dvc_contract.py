@@ -108,7 +108,7 @@ def test_parameters_are_those_that_are_read(stage: str) -> None:
     assert declared == params_read(stage)
 
 
-READ_IN_PART = [("evaluate", stage) for stage in ("critic", "scorer", "score", "evaluate", "figures")]
+READ_IN_PART = [("evaluate", stage) for stage in ("critic", "scorer", "score", "evaluate", "sweep", "figures")]
 READ_IN_PART += [("sample", "references")]
 
 
@@ -169,7 +169,7 @@ def test_every_stage_module_is_a_stage() -> None:
 
 def test_variants_stand_in_the_parameters_alone() -> None:
     definitions = [definition for definition in STAGES.values() if "matrix" in definition]
-    assert len(definitions) == 4
+    assert len(definitions) == 5
     assert all(definition["matrix"] == {"variant": "${variants}"} for definition in definitions)
 
 
@@ -182,4 +182,4 @@ def test_whatever_computes_depends_on_the_versions_of_the_libraries() -> None:
     computing = {name for name, stage in STAGES.items() if "compute" in stage["params"]}
     pinned = {name for name, stage in STAGES.items() if "requirements/runtime.lock" in stage["deps"]}
     assert pinned == computing - {"figures"}
-    assert len(pinned) == 7
+    assert len(pinned) == 8

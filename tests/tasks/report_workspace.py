@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from models.intervals import wilson
+from models.samplers import evaluations
 from tasks.config import PARAMS, load_params
 from tasks.files import write_arrays, write_json, write_table, write_text
 from tasks.judge import new_classifier, save_critic
 from tasks.labels import CLASS_SLUGS
-from tasks.params import Critic, Params
+from tasks.params import Critic, Params, Variant
 from tasks.paths import artifact, metrics_file, split_file, table_file
+from tasks.sweep import sampler_name
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = 12
@@ -253,6 +255,21 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
     write_json(metrics_file("score", name), {**block, **ranks})
     judged = {**critic_block(quality, count), "memorisation": memorisation_block(count)}
     write_json(metrics_file("evaluate", name), judged)
+    write_sweep(name, spec, 50.0 * (1.0 - quality))
+
+
+def write_sweep(name: str, spec: Variant, fid: float) -> None:
+    """Two samplers that get better with every evaluation, the second by less."""
+    chosen = {"sampler": sampler_name(spec.sampling), "evaluations": evaluations(spec.sampling)}
+    counts = [(row, count) for row in ("iPNDM", chosen["sampler"]) for count in (5, 10, chosen["evaluations"])]
+    rows = []
+    for index, (sampler, count) in enumerate(counts):
+        distance = fid * (1.0 + 10.0 / count**2) * (1.0 + 0.01 * index)
+        spread = {"fid": distance, "fid_low": 0.9 * distance, "fid_high": 1.1 * distance}
+        rows.append(
+            {"sampler": sampler, "evaluations": count, **spread, "accuracy": 0.7, "images_per_second": 900.0 / count}
+        )
+    write_json(metrics_file("sweep", name), {"variant": name, "num_images": 500, "chosen": chosen, "rows": rows})
 
 
 def write_critic() -> None:

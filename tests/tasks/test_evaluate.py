@@ -12,8 +12,9 @@ import torch
 from models.frechet import frechet_distance, moments
 from models.manifold import Manifold, compare_manifolds
 from tasks.dataset import Split, class_balanced, load_split
+from tasks.distances import real_features
 from tasks.errors import ConfigError, IntegrityError, MissingResourceError
-from tasks.evaluate import critic_block, real_features, run_evaluation
+from tasks.evaluate import critic_block, run_evaluation
 from tasks.files import read_json, read_table, write_arrays
 from tasks.judge import load_critic
 from tasks.labels import CLASS_SLUGS

@@ -52,7 +52,7 @@ def test_every_figure_exists_and_plots_exist_in_both_formats(workspace: tuple[Pa
     pictures = {"forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship"}
     pictures |= {"clip_gallery_course", "clip_gallery_flagship"}
     plots = {"schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall"}
-    plots |= {"critic_classes", "critic_overall", "confusion"}
+    plots |= {"critic_classes", "critic_overall", "confusion", "sweep"}
     assert {path.stem for path in folder.glob("*.png")} == pictures | plots
     assert {path.stem for path in folder.glob("*.svg")} == plots
     for path in folder.glob("*.svg"):

@@ -31,7 +31,7 @@ from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes,
 PICTURES = ("forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship")
 PICTURES += ("clip_gallery_course", "clip_gallery_flagship")
 PLOTS = ("schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall")
-PLOTS += ("critic_classes", "critic_overall", "confusion")
+PLOTS += ("critic_classes", "critic_overall", "confusion", "sweep")
 PAYLOADS = (
     "<script>alert(1)</script>",
     r"$\frac$ and \input{x}",

@@ -1,0 +1,52 @@
+"""Quality against the number of evaluations, one panel a variant and one line a sampler."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from tasks.evidence import Evidence, Json, VariantEvidence
+from tasks.figures.panels import grid_of_panels
+from tasks.figures.style import INK, colour, line, logarithmic, save_plot
+
+
+def draw_sweep(evidence: Evidence, folder: Path) -> None:
+    """FID by evaluations and sampler, with intervals; a ring marks how the variant is sampled.
+
+    Writes ``sweep.svg`` and ``sweep.png``.
+    """
+    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.9)
+    for axes, variant in zip(panels, evidence.variants, strict=True):
+        _lines(axes, variant)
+    panels[0].set_ylabel("FID")
+    save_plot(figure, folder, "sweep")
+
+
+def _lines(axes: Axes, variant: VariantEvidence) -> None:
+    rows: list[Json] = sorted(variant.sweep["rows"], key=lambda row: int(row["evaluations"]))
+    names = list(dict.fromkeys(str(row["sampler"]) for row in variant.sweep["rows"]))
+    for index, name in enumerate(names):
+        mine = [row for row in rows if row["sampler"] == name]
+        middles = [row["fid"] for row in mine]
+        reach = [[row["fid"] - row["fid_low"] for row in mine], [row["fid_high"] - row["fid"] for row in mine]]
+        style: dict[str, Any] = {"color": colour(index), "linestyle": line(index), "linewidth": 1.4}
+        looks = [row["evaluations"] * 1.02 ** (index - len(names) / 2) for row in mine]  # side by side, not on top
+        axes.errorbar(looks, middles, yerr=reach, marker="o", markersize=3.5, capsize=2, label=name, **style)
+        own = [i for i, row in enumerate(mine) if _is_chosen(row, variant)]
+        axes.plot([looks[i] for i in own], [middles[i] for i in own], "o", mfc="none", mec=INK, markersize=10)
+    _finish(axes, variant)
+
+
+def _is_chosen(row: Json, variant: VariantEvidence) -> bool:
+    return all(row[key] == value for key, value in variant.sweep["chosen"].items())
+
+
+def _finish(axes: Axes, variant: VariantEvidence) -> None:
+    logarithmic(axes, "x")
+    logarithmic(axes, "y", minor=True)
+    counts = sorted({int(row["evaluations"]) for row in variant.sweep["rows"]})
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel("evaluations of the network per image")
+    axes.set_title(variant.spec.title)
+    axes.legend(loc="upper right")
