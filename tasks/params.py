@@ -298,6 +298,8 @@ class Params:
         images = 10 * self.sample.per_class
         enough = self.evaluate.neighbours < images
         require(enough, "evaluate.neighbours", f"fewer than a variant's images, 10 * sample.per_class = {images}")
+        drawn = self.sweep.per_class <= self.sample.per_class
+        require(drawn, "sweep.per_class", "at most sample.per_class, since the same seeds are drawn again")
         require(1 <= len(self.variants) <= 64, "variants", "at least one variant")
         free = RESERVED.isdisjoint(self.variants)
         require(free, "variants", f"names other than {' and '.join(sorted(RESERVED))}, whose folders the judges have")

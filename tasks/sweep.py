@@ -14,13 +14,15 @@ from torch import Tensor
 from models.samplers import evaluations
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tasks.distances import RealFeatures, frechet_interval, real_features
-from tasks.files import write_json, write_table
+from tasks.errors import IntegrityError
+from tasks.files import read_json, write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.params import Compute, Evaluate, Sweep, Variant
-from tasks.paths import metrics_file, table_file
+from tasks.paths import artifact, metrics_file, table_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
+from tasks.samples import load_samples
 from tasks.weights import load_model
 
 BATCH = 100
@@ -32,7 +34,8 @@ def run_sweep(
 ) -> dict[str, Any]:
     """Draw a variant's images by every sampler of the sweep, from the same seeds, and judge them by the critic.
 
-    Writes ``reports/tables/sweep_<variant>.csv``, one row a sampler and number of evaluations, and its summary.
+    Writes ``reports/tables/sweep_<variant>.csv``, one row a sampler and number of evaluations, and its summary. The
+    first row is the variant's own sampler, judged on the samples that it has drawn before.
 
     Args:
         variant: its name.
@@ -43,23 +46,22 @@ def run_sweep(
         seed: the user's seed.
 
     Raises:
-        MissingResourceError: the variant has not been trained, or there is no critic.
-        IntegrityError: weights were altered.
+        MissingResourceError: the variant has not been trained or sampled, or there is no critic.
+        IntegrityError: weights or samples were altered.
     """
     device = prepare_compute(compute)
     diffusion, precision = load_model(variant, spec, device), autocast(compute, device)
     labels, seeds = balanced_requests(sweep.per_class, seed)
     bench = _bench(labels, evaluate, compute, seed)
-    samplers, rows = candidates(spec, sweep), []
+    rows = [_row(spec.sampling, bench.figures(drawn_before(variant, seeds)), _measured_speed(variant))]
+    samplers = candidates(spec, sweep)
     for sampler in track(iter(samplers), len(samplers), f"sweeping {variant}"):
         start = time.monotonic()
         images = _drawn(Sampling(diffusion, sampler, BATCH, device, precision), labels, seeds)
         speed = len(images) / (time.monotonic() - start)
-        named = {"sampler": sampler_name(sampler), "evaluations": evaluations(sampler)}
-        rows.append({**named, **bench.figures(images), "images_per_second": speed})
+        rows.append(_row(sampler, bench.figures(images), speed))
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
-    chosen = {"sampler": sampler_name(spec.sampling), "evaluations": evaluations(spec.sampling)}
-    summary = {"variant": variant, "num_images": len(labels), "chosen": chosen, "rows": rows}
+    summary = {"variant": variant, "num_images": len(labels), "rows": rows}
     write_json(metrics_file("sweep", variant), {**summary, "environment": environment_record(compute, device)})
     return summary
 
@@ -96,7 +98,7 @@ def _bench(labels: Array, evaluate: Evaluate, compute: Compute, seed: int) -> Be
 
 
 def candidates(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
-    """The samplers to try, each once; the variant's own is among them.
+    """The samplers to try, each once, beside the variant's own.
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names. Heun's
     method takes as many steps as come nearest to the number of evaluations from below.
@@ -113,7 +115,24 @@ def candidates(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         else:
             found += [replace(own, kind="ddim", steps=count, eta=eta) for eta in (0.0, 1.0)]
     possible = [sampler for sampler in found if _fits(sampler, spec)]
-    return list(dict.fromkeys([*possible, own]))
+    return [sampler for sampler in dict.fromkeys(possible) if not _same(sampler, own)]
+
+
+def drawn_before(variant: str, seeds: Array) -> Array:
+    """The variant's samples from these seeds, uint8 [N, 28, 28].
+
+    Raises:
+        MissingResourceError: it has not been sampled.
+        IntegrityError: its samples are damaged, or were drawn from other seeds.
+    """
+    samples = load_samples(variant)
+    places = {seed: place for place, seed in enumerate(samples.seeds.tolist())}
+    missing = [seed for seed in seeds.tolist() if seed not in places]
+    if missing:
+        path = str(artifact(variant, "samples.npz"))
+        raise IntegrityError(path, f"lacks {len(missing)} of the seeds", "samples of this build", "rerun the stage")
+    images: Array = samples.images[[places[seed] for seed in seeds.tolist()]].numpy()
+    return images
 
 
 def sampler_name(sampler: SamplerSpec) -> str:
@@ -122,6 +141,20 @@ def sampler_name(sampler: SamplerSpec) -> str:
         return "DDPM" if sampler.eta == 1.0 else "DDIM"
     names = {"heun": "Heun", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
     return names.get(sampler.kind, "UniPC")
+
+
+def _same(one: SamplerSpec, other: SamplerSpec) -> bool:
+    """Whether two samplers draw alike: DDPM over all steps is DDIM with all the noise."""
+    return (sampler_name(one), evaluations(one)) == (sampler_name(other), evaluations(other))
+
+
+def _row(sampler: SamplerSpec, figures: dict[str, float], speed: float) -> dict[str, Any]:
+    named = {"sampler": sampler_name(sampler), "evaluations": evaluations(sampler)}
+    return {**named, **figures, "images_per_second": speed}
+
+
+def _measured_speed(variant: str) -> float:
+    return float(read_json(metrics_file("sample", variant))["images_per_second"])
 
 
 def _along_sigma(own: SigmaSamplerSpec, kind: Any, count: int) -> SigmaSamplerSpec:

@@ -38,7 +38,7 @@ def _lines(axes: Axes, variant: VariantEvidence) -> None:
 
 
 def _is_chosen(row: Json, variant: VariantEvidence) -> bool:
-    return all(row[key] == value for key, value in variant.sweep["chosen"].items())
+    return row is variant.sweep["rows"][0]
 
 
 def _finish(axes: Axes, variant: VariantEvidence) -> None:

@@ -58,6 +58,11 @@ BAD_VALUES = [
     ("evaluate.held_out_damage.pixelation", "5", "2, 4, 7 or 14"),
     ("evaluate.held_out_damage.salt_and_pepper", "0", "above 0"),
     ("report.gate.auc", "1.5", "from 0 to 1"),
+    ("sweep.per_class", "101", "at most sample.per_class"),
+    ("sweep.evaluations", "[]", "numbers from 1 to 1000"),
+    ("sweep.evaluations", "[5, 0]", "numbers from 1 to 1000"),
+    ("sweep.samplers", "[]", "at least one sampler"),
+    ("sweep.samplers", "[euler]", "sweep.samplers"),
     ("variants.flagship.sampling.churn", "10.0", "0 for all samplers but heun"),
     ("sample.per_class", "lots", "a whole number"),
     ("sample.batch", "0", "sample.batch"),
@@ -236,7 +241,7 @@ def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
 
 def test_more_neighbours_than_images_are_refused_before_anything_is_trained() -> None:
     content = copy.deepcopy(CONTENT)
-    content["sample"]["per_class"] = 10
+    content["sample"]["per_class"] = content["sweep"]["per_class"] = 10
     content["evaluate"]["neighbours"] = 100
     expected = r"evaluate\.neighbours: got 100; expected fewer than a variant's images, 10 \* sample\.per_class = 100;"
     with pytest.raises(ConfigError, match=expected):

@@ -4,20 +4,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from models.samplers import evaluations
 from models.spec import SamplerSpec
-from tasks.errors import MissingResourceError
+from tasks.errors import IntegrityError, MissingResourceError
 from tasks.evaluate import run_evaluation
 from tasks.evidence import Evidence, VariantEvidence
 from tasks.files import read_json, read_table
 from tasks.params import Sample, Sweep
 from tasks.paths import metrics_file, table_file
-from tasks.sample import run_sampling
-from tasks.sweep import candidates, run_sweep, sampler_name
+from tasks.reproducibility import autocast
+from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
+from tasks.sweep import candidates, drawn_before, run_sweep, sampler_name
 from tasks.sweep_findings import best_by_count, cheapest_as_good, sweep_table, sweep_text
 from tasks.train import run_training
+from tasks.weights import load_model
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
 
@@ -28,29 +32,29 @@ def described(samplers: list[SamplerSpec]) -> list[tuple[str, int]]:
     return [(sampler_name(sampler), evaluations(sampler)) for sampler in samplers]
 
 
-def test_samplers_of_an_edm_are_those_named_and_its_own() -> None:
-    wanted = [("Heun", 3), ("UniPC", 3), ("Heun", 5), ("UniPC", 6), ("DPM-Solver++(2M)", 4)]
+def test_samplers_of_an_edm_are_those_named() -> None:
+    wanted = [("Heun", 3), ("UniPC", 3), ("Heun", 5), ("UniPC", 6)]
     assert described(candidates(FLAGSHIP, SWEEP)) == wanted
 
 
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
-    wanted = [("DDIM", 3), ("DDPM", 3), ("DDIM", 6), ("DDPM", 6), ("DDPM", 10)]
+    wanted = [("DDIM", 3), ("DDPM", 3), ("DDIM", 6), ("DDPM", 6)]
     assert described(candidates(COURSE, SWEEP)) == wanted
 
 
 def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
     own = replace(FLAGSHIP.sampling, kind="unipc", steps=6)
-    assert len(candidates(replace(FLAGSHIP, sampling=own), SWEEP)) == 4
-    assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [
-        ("DDIM", 3),
-        ("DDPM", 3),
-        ("DDPM", 10),
-    ]
+    assert ("UniPC", 6) not in described(candidates(replace(FLAGSHIP, sampling=own), SWEEP))
+    twice = replace(SWEEP, evaluations=(3, 3))
+    assert described(candidates(FLAGSHIP, twice)) == [("Heun", 3), ("UniPC", 3)]
+    whole = replace(SWEEP, evaluations=(10,))  # all steps of the course, whose own sampler is DDPM
+    assert described(candidates(COURSE, whole)) == [("DDIM", 10)]
+    assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [("DDIM", 3), ("DDPM", 3)]
 
 
 def test_guidance_is_kept_and_doubles_the_evaluations() -> None:
     guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
-    assert [count for _, count in described(candidates(guided, SWEEP))] == [6, 6, 10, 12, 8]
+    assert [count for _, count in described(candidates(guided, SWEEP))] == [6, 6, 10, 12]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -58,14 +62,15 @@ def test_the_variants_own_sampler_has_the_figures_of_its_samples(variant: str, w
     spec = VARIANTS[variant]
     fit_small_critic()
     run_training(variant, spec, CPU, SEED)
+    sampled = run_sampling(variant, spec, Sample(per_class=10, batch=30, trajectory_per_class=1), CPU, SEED)
     found = run_sweep(variant, spec, SWEEP, EVALUATE, CPU, SEED)
-    run_sampling(variant, spec, Sample(per_class=10, batch=30, trajectory_per_class=1), CPU, SEED)
     judged = run_evaluation(variant, EVALUATE, CPU, SEED)
     assert read_json(metrics_file("sweep", variant))["rows"] == found["rows"]
     table = read_table(table_file(f"sweep_{variant}"))
     assert table["sampler"].tolist() == [row["sampler"] for row in found["rows"]]
-    own = found["rows"][-1]
-    assert {key: own[key] for key in ("sampler", "evaluations")} == found["chosen"]
+    own = found["rows"][0]
+    assert own["evaluations"] == spec.sampling.steps
+    assert own["images_per_second"] == sampled["images_per_second"]
     assert {key: own[key] for key in ("fid", "fid_low", "fid_high")} == {
         key: judged[key] for key in ("fid", "fid_low", "fid_high")
     }
@@ -79,6 +84,26 @@ def test_a_variant_that_was_not_trained_is_a_missing_resource(workspace: Path) -
     with pytest.raises(MissingResourceError, match=r"course/model\.json"):
         run_sweep("course", COURSE, SWEEP, EVALUATE, CPU, SEED)
     assert not table_file("sweep_course").exists()
+
+
+def test_another_sampler_draws_the_same_seeds(workspace: Path) -> None:
+    """DDIM with all the noise over all steps is DDPM, so its images are those that DDPM drew, but for rounding."""
+    run_training("course", COURSE, CPU, SEED)
+    run_sampling("course", COURSE, Sample(per_class=12, batch=30, trajectory_per_class=1), CPU, SEED)
+    labels, seeds = balanced_requests(10, SEED)
+    device = torch.device("cpu")
+    every = replace(COURSE.sampling, kind="ddim")
+    sampling = Sampling(load_model("course", COURSE, device), every, 100, device, autocast(CPU, device))
+    apart = np.abs(sample_images(sampling, labels, seeds).astype(int) - drawn_before("course", seeds))
+    assert apart.max() <= 1
+    assert apart.mean() < 0.01
+
+
+def test_samples_of_other_seeds_are_refused(workspace: Path) -> None:
+    run_training("course", COURSE, CPU, SEED)
+    run_sampling("course", COURSE, Sample(per_class=10, batch=30, trajectory_per_class=1), CPU, SEED)
+    with pytest.raises(IntegrityError, match="lacks 100 of the seeds"):
+        drawn_before("course", balanced_requests(10, SEED + 1)[1])
 
 
 def swept(*rows: tuple[str, int, float]) -> VariantEvidence:
