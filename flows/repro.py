@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from flows.interruptions import one_interruption
 from tasks.errors import PipelineError, TryAgainError
 
 GRACE_SECONDS = 30.0
+POLL_SECONDS = 0.1
 FAILED_STAGE = re.compile(r"failed to reproduce '([^']+)'.*?(?:exited with (\d+))?$")
 
 LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)")
@@ -40,7 +43,19 @@ def repro(workspace: Path, targets: list[str], environment: Mapping[str, str], t
         TryAgainError: another DVC command is at work in the same folder.
     """
     command = [sys.executable, "-m", "flows.dvc", "repro", *targets]
-    with subprocess.Popen(
+    with one_interruption() as hurry, _started(command, workspace, environment) as process:
+        try:
+            lines = _pass_on(process, tell)
+            process.wait()
+        except BaseException:
+            end_group(process, tell, hurry)
+            raise
+    if process.returncode:
+        raise _failure(lines, process.returncode)
+
+
+def _started(command: list[str], workspace: Path, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
         command,
         cwd=workspace,
         env=dict(environment),
@@ -50,23 +65,21 @@ def repro(workspace: Path, targets: list[str], environment: Mapping[str, str], t
         text=True,
         errors="replace",
         start_new_session=True,
-    ) as process:
-        try:
-            lines = _pass_on(process, tell)
-            process.wait()
-        except BaseException:
-            end_group(process, tell)
-            raise
-    if process.returncode:
-        raise _failure(lines, process.returncode)
+    )
 
 
-def end_group(process: "subprocess.Popen[str]", tell: Callable[[str], None], grace: float = GRACE_SECONDS) -> None:
+def end_group(
+    process: "subprocess.Popen[str]",
+    tell: Callable[[str], None],
+    hurry: threading.Event,
+    grace: float = GRACE_SECONDS,
+) -> None:
     """Ask a process and its children to stop, so that training saves its state, and in the end kill them.
 
     Args:
         process: the leader of the group.
         tell: called with every line that they still write, from a thread of its own.
+        hurry: set to have the next request made now.
         grace: seconds that they have after each request.
     """
     reader = threading.Thread(target=_drain, args=(process, tell), daemon=True)
@@ -74,9 +87,16 @@ def end_group(process: "subprocess.Popen[str]", tell: Callable[[str], None], gra
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        reader.join(grace)  # the output ends with the last process that holds it
+        _wait(reader, hurry, grace)  # the output ends with the last process that holds it
         if not reader.is_alive() and _has_ended(process, grace):
             return
+
+
+def _wait(reader: threading.Thread, hurry: threading.Event, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while reader.is_alive() and time.monotonic() < deadline and not hurry.is_set():
+        reader.join(POLL_SECONDS)
+    hurry.clear()
 
 
 def _drain(process: "subprocess.Popen[str]", tell: Callable[[str], None]) -> None:

@@ -39,7 +39,7 @@ WITHOUT_EFFECT = {
     "tasks/tracking.py",
     "tasks/tracking_place.py",
 }
-NOT_STAGES = {"dvc", "pipeline", "reconcile", "repro", "services", "temporary_server", "workspace"}
+NOT_STAGES = {"dvc", "interruptions", "pipeline", "reconcile", "repro", "services", "temporary_server", "workspace"}
 CODE = ("flows/", "tasks/", "models/")
 
 

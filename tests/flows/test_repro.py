@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def started(program: str) -> "subprocess.Popen[str]":
 def test_a_process_that_ignores_interrupts_is_asked_to_terminate() -> None:
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
     with started(deaf) as process:
-        end_group(process, print, grace=0.2)
+        end_group(process, print, threading.Event(), grace=0.2)
         assert process.returncode == -signal.SIGTERM
 
 
@@ -143,8 +144,47 @@ print("up", flush=True)
 signal.pause()
 """
     with started(stubborn) as process:
-        end_group(process, print, grace=0.2)
+        end_group(process, print, threading.Event(), grace=0.2)
         assert process.returncode == -signal.SIGKILL
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_the_grace() -> None:
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+    hurry = threading.Event()
+    hurry.set()
+    with started(deaf) as process:
+        end_group(process, print, hurry, grace=600.0)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_signals_that_come_while_a_build_is_ended_do_not_leave_it_running(dvc_project: Path) -> None:
+    worker = """
+import os, signal, time
+print("up", flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    os.kill(int(os.environ["BUILDER"]), signal.SIGINT)
+    os.kill(int(os.environ["BUILDER"]), signal.SIGTERM)
+    print("saved", flush=True)
+"""
+    (dvc_project / "worker.py").write_text(worker)
+    write_stage(dvc_project, "python worker.py")
+    lines: list[str] = []
+
+    def interrupt(line: str) -> None:
+        lines.append(line)
+        if line == "up":
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            repro(dvc_project, [], {**environment(), "BUILDER": str(os.getpid())}, interrupt)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "saved" in lines
 
 
 def test_a_child_is_given_time_after_its_parent_has_ended() -> None:
@@ -165,11 +205,11 @@ signal.pause()
 """
     lines: list[str] = []
     with started(parent) as process:
-        end_group(process, lines.append)
+        end_group(process, lines.append, threading.Event())
     assert lines == ["saved"]
 
 
 def test_ending_what_has_ended_is_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True) as process:
         process.wait()
-        end_group(process, print)
+        end_group(process, print, threading.Event())
