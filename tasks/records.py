@@ -1,6 +1,7 @@
 """What a stage made, read back from its files: everything that MLflow is told, whether at once or afterwards."""
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ class Beginning:
         training: marks of the variant's training, see :func:`tasks.lineage.training_marks`; empty for a judge.
         tags: the commit and the versions in use; empty where nobody noted them.
         changes: what the tree changed in that commit.
+        began: when, in milliseconds since 1970; None where nobody noted it.
+        ended: when it was through; None while it runs, and where nobody noted it.
     """
 
     params: Params
@@ -72,6 +75,8 @@ class Beginning:
     training: dict[str, str]
     tags: dict[str, str]
     changes: str
+    began: int | None
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ def beginning(stage: str, variant: str | None) -> Beginning:
     """
     params = load_params()
     training = training_marks(params.compute.device) if stage == "train" else _training(variant)
-    return Beginning(params, _data_sha256(), training, {**git_tags(), **software_tags()}, git_diff())
+    return Beginning(params, _data_sha256(), training, {**git_tags(), **software_tags()}, git_diff(), _now())
 
 
 def record(stage: str, variant: str | None, begun: Beginning | None, finished: bool = True) -> RunRecord:
@@ -162,7 +167,9 @@ def group_record(member: RunRecord) -> RunRecord:
 def note_run(stage: str, variant: str | None, begun: Beginning, finished: bool, tags: Mapping[str, str]) -> None:
     """Keep what only the running stage knows, such as its commit and its flow run, for a record made later."""
     outputs = outputs_digest(stage, variant) if finished else ""
-    write_json(_note(stage, variant), {"outputs": outputs, "tags": {**begun.tags, **tags}, "changes": begun.changes})
+    times = {"began": begun.began, "ended": _now()}
+    note = {"outputs": outputs, "tags": {**begun.tags, **tags}, "changes": begun.changes, **times}
+    write_json(_note(stage, variant), note)
 
 
 def outputs_digest(stage: str, variant: str | None) -> str:
@@ -283,8 +290,18 @@ def _earlier(stage: str, variant: str | None, outputs: str) -> Beginning:
     if not outputs or note.get("outputs") != outputs:
         note = {}
     return Beginning(
-        load_params(), _data_sha256(), _training(variant), dict(note.get("tags", {})), note.get("changes", "")
+        load_params(),
+        _data_sha256(),
+        _training(variant),
+        dict(note.get("tags", {})),
+        note.get("changes", ""),
+        note.get("began"),
+        note.get("ended"),
     )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _note(stage: str, variant: str | None) -> Path:

@@ -162,9 +162,14 @@ class Writer:
         for snapshot in found.snapshots:
             self._add_model(run, snapshot)
         for each in (run, parent):
-            if each.info.status != status:
-                self._client.set_terminated(each.info.run_id, status)
+            self._close(each, status, found.begun.ended)
         return f"#/experiments/{self._experiment}/runs/{run_id}"
+
+    def _close(self, run: "Run", status: str, ended: int | None) -> None:
+        """Give a run its status and its end; one that was through before ends with the last stage that it holds."""
+        later = ended is not None and ended > (run.info.end_time or 0)
+        if run.info.status != status or later:
+            self._client.set_terminated(run.info.run_id, status, ended)
 
     def add_live(self, run_ids: Iterable[str], points: Iterable[Point]) -> None:
         """Add figures to runs that are under way."""
@@ -181,7 +186,8 @@ class Writer:
         run = next((by_outputs[digest] for digest in wanted if digest in by_outputs), None)
         if run is None:
             return self._create(found, parent)
-        return run if outputs else self._taken_up(run.info.run_id)
+        through = exact_first and run.info.status == FINISHED
+        return run if outputs or through else self._taken_up(run.info.run_id)
 
     def _taken_up(self, run_id: str) -> "Run":
         """A run without results that goes on, in this process."""
@@ -196,7 +202,7 @@ class Writer:
         tags = {**found.tags, "run.identity": found.identity, "stage": found.stage, "run.process": process_name()}
         if parent:
             tags["mlflow.parentRunId"] = parent
-        run = self._client.create_run(self._experiment, tags=tags, run_name=name)
+        run = self._client.create_run(self._experiment, found.begun.began, tags, run_name=name)
         run_id = run.info.run_id
         self._client.log_batch(run_id, params=[Param(key, value) for key, value in found.params.items()])
         if data_sha256 := found.begun.data_sha256:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,34 @@ def test_a_run_keeps_the_commit_that_it_was_made_from(small: Params) -> None:
     assert publish("train", "course", "FINISHED", {}, beginning("train", "course"))
     assert second not in {run.data.tags["git.commit"] for run in runs("train")}
     assert "git.commit" not in runs("score")[0].data.tags  # nobody noted where it ran
+
+
+def times(stage: str) -> tuple[int, int]:
+    run = runs(stage)[0]
+    return run.info.start_time, run.info.end_time
+
+
+def test_runs_have_the_times_of_their_stages_however_often_they_are_recorded(build: Params) -> None:
+    """The critic ran from 1 s to 61 s after a moment in the past, the scorer from 70 s to 90 s."""
+    past = 1_700_000_000_000
+    for stage, began, ended in (("critic", 1_000, 61_000), ("scorer", 70_000, 90_000)):
+        note_run(stage, None, replace(beginning(stage, None), began=past + began), finished=True, tags={})
+        note = WORK / "runs" / f"{stage}.json"
+        write_json(note, {**read_json(note), "ended": past + ended})
+    metrics_file("references").unlink()
+    lock_up()
+    for _ in range(2):
+        reconcile()
+        assert times("critic") == (past + 1_000, past + 61_000)
+        assert times("scorer") == (past + 70_000, past + 90_000)
+        assert times("judges") == (past + 1_000, past + 90_000)
+
+
+def test_recording_again_does_not_move_an_end_that_nobody_noted(small: Params) -> None:
+    reconcile()
+    before = {stage: times(stage) for stage in ("train", "score", "variant")}
+    reconcile()
+    assert {stage: times(stage) for stage in before} == before
 
 
 def test_device_and_versions_are_those_of_the_stage_itself(small: Params) -> None:
