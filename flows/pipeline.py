@@ -27,7 +27,8 @@ from flows.observed import PARENT, crash_lost_runs, current_flow_run, run_job
 from flows.repro import StageFailedError, repro
 from flows.stage import CommandLine, guarded, single_writer
 from flows.workspace import prepare_workspace, profile_params
-from tasks.config import PARAMS, load_params, parse_params
+from tasks.clip_folder import require_model_files
+from tasks.config import PARAMS, load_params, parse_params, profile_file
 from tasks.errors import ConfigError, MissingResourceError
 from tasks.paths import project_root
 from tasks.strict_yaml import read_mapping
@@ -102,7 +103,7 @@ def check_request(profile: str | None, targets: list[str]) -> None:
 
     Raises:
         ConfigError: the profile, the parameters or a target are wrong.
-        MissingResourceError: the device asked for is not there.
+        MissingResourceError: the device, or the model folder, asked for is not there.
     """
     root = project_root()
     params = parse_params(profile_params(root, profile), profile) if profile else load_params(root / PARAMS)
@@ -110,8 +111,12 @@ def check_request(profile: str | None, targets: list[str]) -> None:
     for target in targets:
         if target not in known:
             raise ConfigError("targets", f"got {target!r}", f"one of {', '.join(known)}", "correct the name")
-    if params.compute.device == "cuda" and not set(targets or known) <= ANYWHERE:
-        _require_gpu()
+    if set(targets or known) <= ANYWHERE:
+        return
+    if params.scorer.source == "folder":
+        require_model_files(root / params.scorer.folder)
+    if params.compute.device == "cuda":
+        _require_gpu(profile_file(profile, root).relative_to(root) if profile else PARAMS)
 
 
 def _known_targets(root: Path, variants: list[str]) -> list[str]:
@@ -122,11 +127,13 @@ def _known_targets(root: Path, variants: list[str]) -> list[str]:
     return known
 
 
-def _require_gpu() -> None:
-    """Ask a process of its own, since torch takes seconds to load and this one has no other use for it."""
+def _require_gpu(file: Path) -> None:
+    """Ask a process of its own, since torch takes seconds to load; ``file`` wants a GPU."""
     question = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     if subprocess.run([sys.executable, "-c", question], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise MissingResourceError("compute.device", "no GPU is usable", "a CUDA device", "set it to auto or cpu")
+        raise MissingResourceError(
+            f"{file}: compute.device", "no GPU is usable", "a CUDA device", "set it to auto or cpu"
+        )
 
 
 def main() -> NoReturn:

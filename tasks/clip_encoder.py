@@ -19,11 +19,10 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from models.pixels import from_unit, to_unit
+from tasks.clip_folder import CONFIG, WEIGHTS, require_model_files
 from tasks.errors import ConfigError, IntegrityError, MissingResourceError
 from tasks.files import sha256_file, write_json, write_tensors
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
 HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 IMAGE_BLOCK = 250
 PROBE_SECONDS = 5.0
@@ -159,10 +158,7 @@ def load_folder(folder: Path, name: str, device: torch.device, sha256: str | Non
         MissingResourceError: the folder or one of the files is not there.
         IntegrityError: the weights are not those recorded, or the files do not describe a model.
     """
-    for file in (folder / CONFIG, folder / WEIGHTS):
-        if not file.is_file():
-            remedy = "put the model there, or set scorer.source to fitted"
-            raise MissingResourceError(str(file), "is missing", "an open_clip model folder", remedy)
+    require_model_files(folder)
     found = require_digest(folder / WEIGHTS, sha256)
     location = f"local-dir:{folder.resolve()}"
     try:

@@ -116,5 +116,6 @@ def _known_keys(details: list[ErrorDetails], content: dict[str, Any], keys: tupl
     """Keys the validator knows beside the unknown one: those it found, and those it misses."""
     siblings = _value_at(content, keys[:-1])
     unknown = {item["loc"][-1] for item in details if item["type"] == "unexpected_keyword_argument"}
-    missing = {str(item["loc"][-1]) for item in details if item["type"] == "missing"}
-    return sorted({str(key) for key in siblings if key not in unknown} | missing)
+    missing = {item["loc"][-1] for item in details if item["type"] == "missing"}
+    names = {key for key in missing if isinstance(key, str)}  # a number counts the entries of a list
+    return sorted({str(key) for key in siblings if key not in unknown} | names)

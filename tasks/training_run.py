@@ -1,5 +1,6 @@
 """One training run's state: built fresh or resumed from the newest valid checkpoint, saved whole."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
 from tasks.params import Variant
 from tasks.seeds import derived_seed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class TrainingRun:
         self.step = checkpoint.step
         self.window = list(checkpoint.notes["window"])
         self.seconds_before = float(checkpoint.notes["seconds"])
+        logger.info("training goes on after step %d, from %s", self.step, self.folder)
 
     def _tensors(self) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import flows.workspace
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, MissingResourceError
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +86,19 @@ def test_an_absent_gpu_is_one_line_and_nothing_is_built(project: Path) -> None:
     process = program("--profile", "gpu", PIPELINE_PREFECT="on", CUDA_VISIBLE_DEVICES="")
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
-    line = "error: compute.device: no GPU is usable; expected a CUDA device; do set it to auto or cpu"
-    assert errors.splitlines() == [line]
+    what = "no GPU is usable; expected a CUDA device; do set it to auto or cpu"
+    assert errors.splitlines() == [f"error: profiles/gpu.yaml: compute.device: {what}"]
     assert not (project / "builds").exists()
+
+
+def test_an_empty_model_folder_is_refused_before_anything_starts(project: Path) -> None:
+    from flows.pipeline import check_request
+
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("source: fitted", "source: folder"))
+    with pytest.raises(MissingResourceError, match=r"clip/open_clip_config\.json: is missing"):
+        check_request(None, [])
+    check_request(None, ["prepare"])
 
 
 def test_stages_that_need_no_gpu_are_not_refused_for_its_absence(

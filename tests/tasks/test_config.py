@@ -231,6 +231,13 @@ def test_a_new_variant_that_cannot_be_made_is_refused(variant: object, message: 
         with_profile(CONTENT, {"variants": {"other": variant}}, "x.yaml")
 
 
+def test_a_list_that_is_too_short_is_no_key_to_suggest() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["flagship"]["network"]["kind"] = "course_unet"
+    with pytest.raises(ConfigError, match="expected one of channels, group_size, kind, time_features; do correct"):
+        parse_params(content, "params.yaml")
+
+
 @pytest.mark.parametrize("name", ["critic", "scorer"])
 def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
     content = copy.deepcopy(CONTENT)
