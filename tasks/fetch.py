@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.archives import ARCHIVES, IMAGES, LABELS, MANIFEST, Archive, difference
 from tasks.download import Downloader, back_off, https_client
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import sha256_file, write_atomically, write_bytes, write_json
 from tasks.garments import draw_garments
 from tasks.idx import encode_idx
@@ -77,10 +77,17 @@ def usable_folders(folders: tuple[str, ...]) -> list[Path]:
     """The folders that exist, with environment variables and ``~`` expanded, relative to the project.
 
     One that names an unset or empty variable is left out.
+
+    Raises:
+        MissingResourceError: a variable is set to what is no folder.
     """
-    expanded = [os.path.expanduser(os.path.expandvars(folder)) for folder in folders]
-    paths = [project_root() / folder for folder in expanded if folder and "$" not in folder]
-    return [path for path in paths if path.is_dir()]
+    expanded = {folder: os.path.expanduser(os.path.expandvars(folder)) for folder in folders}
+    paths = {folder: project_root() / path for folder, path in expanded.items() if path and "$" not in path}
+    for folder, path in paths.items():
+        if folder.startswith("$") and not path.is_dir():
+            what = f"{path} is no folder"
+            raise MissingResourceError(folder, what, "one with the four archives", "correct or unset it")
+    return [path for path in paths.values() if path.is_dir()]
 
 
 def _in_folders(archive: Archive, folders: list[Path]) -> Path | None:

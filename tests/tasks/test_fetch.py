@@ -406,6 +406,13 @@ def test_folders_are_expanded_and_relative_to_the_project(tmp_path: Path, monkey
     ]
 
 
+def test_a_variable_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_MNIST_DIR", "/nowhere")
+    with pytest.raises(MissingResourceError, match=r"^\$FASHION_MNIST_DIR: /nowhere is no folder") as caught:
+        usable_folders(("$FASHION_MNIST_DIR", "absent"))
+    assert caught.value.exit_code == 4
+
+
 def test_drawn_garments_are_archives_like_any_other() -> None:
     manifest = run_fetch(data("drawn"), seed=1)
     assert manifest["drawn"] is True
