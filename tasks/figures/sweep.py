@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from tasks.evidence import Evidence, Json, VariantEvidence
 from tasks.figures.panels import grid_of_panels
 from tasks.figures.style import INK, colour, line, logarithmic, save_plot
+
+WIDE = 8.0
+"""Ratio between the largest and the smallest distance from which their axis is logarithmic."""
 
 
 def draw_sweep(evidence: Evidence, folder: Path) -> None:
@@ -15,7 +19,7 @@ def draw_sweep(evidence: Evidence, folder: Path) -> None:
 
     Writes ``sweep.svg`` and ``sweep.png``.
     """
-    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.9)
+    figure, panels = grid_of_panels(len(evidence.variants), 2, 3.3)
     for axes, variant in zip(panels, evidence.variants, strict=True):
         _lines(axes, variant)
     panels[0].set_ylabel("FID")
@@ -43,10 +47,12 @@ def _is_chosen(row: Json, variant: VariantEvidence) -> bool:
 
 def _finish(axes: Axes, variant: VariantEvidence) -> None:
     logarithmic(axes, "x")
-    logarithmic(axes, "y", minor=True)
+    distances = [float(row["fid"]) for row in variant.sweep["rows"]]
+    if max(distances) > WIDE * max(min(distances), 1e-9):
+        logarithmic(axes, "y", minor=True)
     counts = sorted({int(row["evaluations"]) for row in variant.sweep["rows"]})
     axes.set_xticks(counts, [str(count) for count in counts])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("evaluations of the network per image")
     axes.set_title(variant.spec.title)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
