@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,16 @@ def environment_restored() -> Iterator[None]:
         for name in set(os.environ) - set(kept):
             del os.environ[name]
         os.environ.update(kept)
+
+
+@contextmanager
+def interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt within the block, also where the tests were started with it ignored."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,22 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from flows.interruptions import SAME_REQUEST_SECONDS, one_interruption
+from tests.flows.conftest import interrupted_by
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests were started with its signal ignored."""
+    with interrupted_by(signal.SIGINT):
+        yield
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_signal_raises_and_the_next_do_not() -> None:
     with one_interruption() as hurry:
         with pytest.raises(KeyboardInterrupt):
@@ -18,6 +28,7 @@ def test_the_first_signal_raises_and_the_next_do_not() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_later_signal_hurries(monkeypatch: pytest.MonkeyPatch) -> None:
     with one_interruption() as hurry:
         with pytest.raises(KeyboardInterrupt):

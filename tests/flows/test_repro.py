@@ -12,6 +12,7 @@ import pytest
 
 from flows.repro import StageFailedError, end_group, repro
 from tasks.errors import TryAgainError
+from tests.flows.conftest import interrupted_by
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,13 +178,10 @@ except KeyboardInterrupt:
         if line == "up":
             signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with interrupted_by(signal.SIGINT), interrupted_by(signal.SIGTERM):
         with pytest.raises(KeyboardInterrupt):
             repro(dvc_project, [], {**environment(), "BUILDER": str(os.getpid())}, interrupt)
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGTERM, before)
     assert "saved" in lines
 
 
