@@ -14,7 +14,7 @@ def sweep(variant: str) -> None:
 
     params = load_params()
     spec = params.variants[variant]
-    call(sweep_task, variant, spec, params.sweep, params.evaluate, params.compute, params.seed)
+    call(sweep_task, variant, spec, params.sweep, params.sample.batch, params.evaluate, params.compute, params.seed)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ SPAN = 3.0
 COSINE_RANGE = (1e-2, 1e2)
 """Smallest and largest sigma of the cosine density, in units of sigma_data."""
 
-COSINE_SIZES = (32.0, 64.0)
-"""Sizes of image to whose noise the cosine density is shifted at its weak and its strong end."""
+NOISE_SIZES = (32.0, 64.0)
+"""Sizes of image whose cosine schedule is taken over, at weak and at strong noise."""
 
 IMAGE_SIZE = 28.0
 
@@ -54,15 +54,21 @@ def sigma_quantile(u: Tensor, spec: EdmSpec) -> Tensor:
 def cosine_quantile(u: Tensor) -> Tensor:
     """Interpolated cosine schedule (Hoogeboom et al. 2023, section 3.1), as sigma for data of unit variance.
 
-    A cosine schedule is shifted to larger images, by one factor at weak noise and by a larger one at strong noise.
+    The cosine schedule of larger images is taken over by shifting its log-SNR by 2 ln(noise size / image size), here
+    that of 32 pixels at weak noise and of 64 at strong noise, and what is between them in between.
 
     Args:
         u: shares, from 0 (weak) to 1 (strong).
     """
-    low, high = (math.atan(limit) for limit in COSINE_RANGE)
-    plain = torch.log(torch.tan(low + u * (high - low)))  # ln(sigma) of the cosine schedule
-    weak, strong = (math.log(size / IMAGE_SIZE) for size in COSINE_SIZES)
-    return torch.exp(plain + weak + u * (strong - weak))
+    weak, strong = (_shifted_cosine(u, size) for size in NOISE_SIZES)
+    return torch.exp(weak + u * (strong - weak))
+
+
+def _shifted_cosine(u: Tensor, noise_size: float) -> Tensor:
+    """Log sigma; the range is that of the density, shifted there and back."""
+    factor = noise_size / IMAGE_SIZE
+    low, high = (math.atan(limit * factor) for limit in COSINE_RANGE)
+    return torch.log(torch.tan(low + u * (high - low))) - math.log(factor)
 
 
 def sigma_at(share: float, spec: EdmSpec) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from models.frechet import Moments, frechet_distance, jackknife, kernel_distance, moments
@@ -54,6 +55,30 @@ def frechet_interval(features: Tensor, labels: Tensor, real: RealFeatures, confi
 
     found = jackknife(features, labels, distance, JACKKNIFE_GROUPS, confidence, generator)
     return Interval(found.value, max(0.0, found.low), found.high)
+
+
+def frechet_difference(
+    pair: tuple[Tensor, Tensor], labels: Tensor, real: RealFeatures, confidence: float, seed: int
+) -> Interval:
+    """How much farther one set is from the training images than another of the same labels and seeds.
+
+    The jackknife leaves out the same images of both sets, so what they share does not widen the interval.
+
+    Args:
+        pair: features of the one set and of the other, each of shape (N, D).
+        labels: the classes of their images, int64, shape (N,).
+        real: the training images in the critic's eyes.
+        confidence: of the interval.
+        seed: the user's seed.
+    """
+    width = pair[0].shape[1]
+
+    def difference(both: Tensor) -> float:
+        one, other = moments(both[:, :width]), moments(both[:, width:])
+        return frechet_distance(one, real.moments) - frechet_distance(other, real.moments)
+
+    generator = torch_generator(seed, "frechet groups")
+    return jackknife(torch.cat(pair, dim=1), labels, difference, JACKKNIFE_GROUPS, confidence, generator)
 
 
 def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:

@@ -25,12 +25,15 @@ SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "bet
 def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
     """Every two variants that differ in some of these settings and in nothing else but their titles.
 
+    Two that were trained in different precisions differ in that too.
+
     Args:
         evidence: the build's measurements.
         settings: dotted keys below a variant.
     """
     pairs = itertools.combinations(evidence.variants, 2)
-    return [(later, earlier) for earlier, later in pairs if _is_between(_changed(earlier.spec, later.spec), settings)]
+    alike = [pair for pair in pairs if _precision(pair[0]) == _precision(pair[1])]
+    return [(later, earlier) for earlier, later in alike if _is_between(_changed(earlier.spec, later.spec), settings)]
 
 
 def repairs(evidence: Evidence) -> list[Contrast]:
@@ -80,6 +83,10 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 def _distance(variant: VariantEvidence) -> str:
     found = variant.evaluate
     return number_interval(interval({"value": found["fid"], "low": found["fid_low"], "high": found["fid_high"]}))
+
+
+def _precision(variant: VariantEvidence) -> Any:
+    return variant.train["environment"]["precision"]
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:

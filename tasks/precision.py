@@ -1,8 +1,10 @@
 """Which arithmetic the networks run in, where ``compute.precision: auto`` leaves the choice to the machine."""
 
+import platform
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,9 +15,10 @@ from models.layers import conv3x3, group_norm
 from tasks.errors import IntegrityError
 from tasks.files import read_json, write_json
 from tasks.params import Compute
-from tasks.paths import WORK
+from tasks.paths import WORK, project_root
 
 CHOICE = "precision.json"
+CPUINFO = Path("/proc/cpuinfo")
 LEAST_GAIN = 1.1
 """Bfloat16 must be this many times faster; rounding errors for less would be a bad bargain."""
 ROUNDS = 12
@@ -28,7 +31,8 @@ IMAGES, CHANNELS, SIZE = 64, 64, 14
 def chosen_precision(compute: Compute, device: torch.device) -> str:
     """``float32`` or ``bfloat16``: what the user asked for, or with ``auto`` what pays here.
 
-    On a CPU that is measured, once for each workspace, so that an interrupted run goes on as it began. The thread count
+    On a CPU that is measured once for the project and all its profiles, so that an interrupted run goes on as it began
+    and variants that are compared were computed alike. The thread count
     must have been set.
 
     Args:
@@ -38,7 +42,7 @@ def chosen_precision(compute: Compute, device: torch.device) -> str:
     if compute.precision != "auto":
         return compute.precision
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if _remembered_gain(compute.threads) >= LEAST_GAIN else "float32"
 
 
@@ -60,6 +64,18 @@ def bfloat16_gain() -> float:
         torch.set_num_threads(threads)
 
 
+def processor() -> str:
+    """The processor's name, with what it has for bfloat16."""
+    if not CPUINFO.is_file():
+        return platform.machine()
+    lines = [line.partition(":") for line in CPUINFO.read_text().splitlines()]
+    facts = {
+        name.strip(): value.strip() for name, _, value in lines if name.strip() in ("model name", "flags", "Features")
+    }
+    flags = sorted(flag for flag in " ".join(facts.values()).split() if "bf16" in flag)
+    return " ".join([facts.get("model name", platform.machine()), *flags])
+
+
 def _gains(trial: Callable[..., float]) -> list[float]:
     trial(bfloat16=False), trial(bfloat16=True)  # the first time the library prepares its kernels
     gains: list[float] = []
@@ -72,8 +88,8 @@ def _gains(trial: Callable[..., float]) -> list[float]:
 
 
 def _remembered_gain(threads: int) -> float:
-    machine = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "threads": threads}
-    file = WORK / CHOICE
+    machine = {"torch": torch.__version__, "processor": processor(), "threads": threads}
+    file = project_root() / WORK / CHOICE
     known: dict[str, Any] = {}
     if file.is_file():
         try:

@@ -1,6 +1,5 @@
 """Quality against the number of evaluations: the same trained model under other samplers and with fewer steps."""
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +10,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from torch import Tensor
 
+from models.intervals import Interval
 from models.samplers import evaluations
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
-from tasks.distances import RealFeatures, frechet_interval, real_features
+from tasks.distances import RealFeatures, frechet_difference, frechet_interval, real_features
 from tasks.errors import IntegrityError
-from tasks.files import read_json, write_json, write_table
+from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.params import Compute, Evaluate, Sweep, Variant
 from tasks.paths import artifact, metrics_file, table_file
@@ -25,12 +25,26 @@ from tasks.sample import Array, Sampling, balanced_requests, sample_images
 from tasks.samples import load_samples
 from tasks.weights import load_model
 
-BATCH = 100
-"""Images computed together, which changes none of them."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A sampler's images as the critic sees them.
+
+    Attributes:
+        sampler: what drew them.
+        features: float32, shape (N, D).
+        accuracy: share of them that is taken for the class asked for.
+    """
+
+    sampler: SamplerSpec
+    features: Tensor
+    accuracy: float
 
 
 def run_sweep(
-    variant: str, spec: Variant, sweep: Sweep, evaluate: Evaluate, compute: Compute, seed: int
+    variant: str, spec: Variant, sweep: Sweep, batch: int, evaluate: Evaluate, compute: Compute, seed: int
 ) -> dict[str, Any]:
     """Draw a variant's images by every sampler of the sweep, from the same seeds, and judge them by the critic.
 
@@ -41,6 +55,7 @@ def run_sweep(
         variant: its name.
         spec: its description.
         sweep: samplers, numbers of evaluations, and how many images are drawn with each.
+        batch: images that are computed together.
         evaluate: confidence of the intervals.
         compute: device, threads and precision.
         seed: the user's seed.
@@ -53,13 +68,12 @@ def run_sweep(
     diffusion, precision = load_model(variant, spec, device), autocast(compute, device)
     labels, seeds = balanced_requests(sweep.per_class, seed)
     bench = _bench(labels, evaluate, compute, seed)
-    rows = [_row(spec.sampling, bench.figures(drawn_before(variant, seeds)), _measured_speed(variant))]
+    trials = [bench.trial(spec.sampling, drawn_before(variant, seeds))]
     samplers = candidates(spec, sweep)
     for sampler in track(iter(samplers), len(samplers), f"sweeping {variant}"):
-        start = time.monotonic()
-        images = _drawn(Sampling(diffusion, sampler, BATCH, device, precision), labels, seeds)
-        speed = len(images) / (time.monotonic() - start)
-        rows.append(_row(sampler, bench.figures(images), speed))
+        sampling = Sampling(diffusion, sampler, batch, device, precision)
+        trials.append(bench.trial(sampler, _drawn(sampling, labels, seeds)))
+    rows = bench.rows(trials)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
     summary = {"variant": variant, "num_images": len(labels), "rows": rows}
     write_json(metrics_file("sweep", variant), {**summary, "environment": environment_record(compute, device)})
@@ -84,12 +98,37 @@ class Bench:
     confidence: float
     seed: int
 
-    def figures(self, images: Array) -> dict[str, float]:
-        """FID with its interval, and class accuracy, of images uint8 [N, 28, 28]."""
+    def trial(self, sampler: SamplerSpec, images: Array) -> Trial:
+        """What the critic sees in a sampler's images, uint8 [N, 28, 28]."""
         features, logits = self.judge.features_and_logits(torch.from_numpy(images))
-        distance = frechet_interval(features, self.labels, self.real, self.confidence, self.seed)
-        right = (logits.argmax(dim=1) == self.labels).double().mean().item()
-        return {"fid": distance.value, "fid_low": distance.low, "fid_high": distance.high, "accuracy": right}
+        return Trial(sampler, features, (logits.argmax(dim=1) == self.labels).double().mean().item())
+
+    def rows(self, trials: list[Trial]) -> list[Row]:
+        """A row a trial: its sampler, its distance, how far that is behind the smallest, and its accuracy."""
+        found = [self._distance(trial.features) for trial in trials]
+        best = trials[min(range(len(trials)), key=lambda index: found[index].value)]
+        behind = [self._difference(trial.features, best.features) for trial in trials]
+        return [_row(*each) for each in zip(trials, found, behind, strict=True)]
+
+    def _distance(self, features: Tensor) -> Interval:
+        return frechet_interval(features, self.labels, self.real, self.confidence, self.seed)
+
+    def _difference(self, features: Tensor, best: Tensor) -> Interval:
+        return frechet_difference((features, best), self.labels, self.real, self.confidence, self.seed)
+
+
+def _row(trial: Trial, distance: Interval, behind: Interval) -> Row:
+    return {
+        "sampler": sampler_name(trial.sampler),
+        "evaluations": evaluations(trial.sampler),
+        "fid": distance.value,
+        "fid_low": distance.low,
+        "fid_high": distance.high,
+        "behind": behind.value,
+        "behind_low": behind.low,
+        "behind_high": behind.high,
+        "accuracy": trial.accuracy,
+    }
 
 
 def _bench(labels: Array, evaluate: Evaluate, compute: Compute, seed: int) -> Bench:
@@ -108,14 +147,16 @@ def candidates(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         sweep: samplers and numbers of evaluations.
     """
     own = spec.sampling
+    doubled = own.guidance not in (0.0, 1.0)
     found: list[SamplerSpec] = []
     for count in sweep.evaluations:
+        steps = max(1, count // 2 if doubled else count)
         if isinstance(own, SigmaSamplerSpec):
-            found += [_along_sigma(own, kind, count) for kind in sweep.samplers]
+            found += [_along_sigma(own, kind, steps) for kind in sweep.samplers]
         else:
-            found += [replace(own, kind="ddim", steps=count, eta=eta) for eta in (0.0, 1.0)]
+            found += [replace(own, kind="ddim", steps=steps, eta=eta) for eta in (0.0, 1.0)]
     possible = [sampler for sampler in found if _fits(sampler, spec)]
-    return [sampler for sampler in dict.fromkeys(possible) if not _same(sampler, own)]
+    return [sampler for sampler in dict.fromkeys(possible) if sampler != _as_ddim(own)]
 
 
 def drawn_before(variant: str, seeds: Array) -> Array:
@@ -138,27 +179,19 @@ def drawn_before(variant: str, seeds: Array) -> Array:
 def sampler_name(sampler: SamplerSpec) -> str:
     """A sampler in words, without its number of steps."""
     if isinstance(sampler, DiscreteSamplerSpec):
-        return "DDPM" if sampler.eta == 1.0 else "DDIM"
-    names = {"heun": "Heun", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
+        return {0.0: "DDIM", 1.0: "DDPM"}.get(sampler.eta, f"DDIM, eta {sampler.eta:g}")
+    churn = f", churn {sampler.churn:g}" if sampler.churn else ""
+    names = {"heun": f"Heun{churn}", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
     return names.get(sampler.kind, "UniPC")
 
 
-def _same(one: SamplerSpec, other: SamplerSpec) -> bool:
-    """Whether two samplers draw alike: DDPM over all steps is DDIM with all the noise."""
-    return (sampler_name(one), evaluations(one)) == (sampler_name(other), evaluations(other))
+def _as_ddim(sampler: SamplerSpec) -> SamplerSpec:
+    """DDPM over all steps is DDIM with all the noise (Song et al. 2021, section 4.1)."""
+    return replace(sampler, kind="ddim") if isinstance(sampler, DiscreteSamplerSpec) else sampler
 
 
-def _row(sampler: SamplerSpec, figures: dict[str, float], speed: float) -> dict[str, Any]:
-    named = {"sampler": sampler_name(sampler), "evaluations": evaluations(sampler)}
-    return {**named, **figures, "images_per_second": speed}
-
-
-def _measured_speed(variant: str) -> float:
-    return float(read_json(metrics_file("sample", variant))["images_per_second"])
-
-
-def _along_sigma(own: SigmaSamplerSpec, kind: Any, count: int) -> SigmaSamplerSpec:
-    return replace(own, kind=kind, steps=(count + 1) // 2 if kind == "heun" else count, churn=0.0)
+def _along_sigma(own: SigmaSamplerSpec, kind: Any, looks: int) -> SigmaSamplerSpec:
+    return replace(own, kind=kind, steps=(looks + 1) // 2 if kind == "heun" else looks, churn=0.0)
 
 
 def _fits(sampler: SamplerSpec, spec: Variant) -> bool:

@@ -15,7 +15,7 @@ def sweep_text(evidence: Evidence) -> Markdown:
 
 def sweep_table(evidence: Evidence) -> Markdown:
     """The best sampler at each number of evaluations, model by model."""
-    header = ("Model", "Evaluations", "Best sampler", "FID", "Class accuracy", "Images/s")
+    header = ("Model", "Evaluations", "Best sampler", "FID", "Class accuracy")
     rows = [_row(variant, best) for variant in evidence.variants for best in best_by_count(variant)]
     return pipe_table(header, rows)
 
@@ -30,19 +30,23 @@ def best_by_count(variant: VariantEvidence) -> list[Json]:
 
 
 def cheapest_as_good(variant: VariantEvidence) -> tuple[Json, Json]:
-    """The row of fewest evaluations whose interval reaches the smallest distance of all, and the row that has that."""
+    """The row of fewest evaluations that the critic does not tell from the smallest distance, and the row of that."""
     rows = best_by_count(variant)
     best = min(rows, key=lambda row: float(row["fid"]))
-    return next(row for row in rows if row["fid_low"] <= best["fid"]), best
+    return next(row for row in rows if row["behind_low"] <= 0.0), best
 
 
 def _sentence(variant: VariantEvidence) -> str:
     cheap, best = cheapest_as_good(variant)
     title, images = variant.spec.title, count(variant.sweep["num_images"])
     found = f"The smallest FID of {title} over {images} images is {_distance(best)}, by {_sampler(best)}."
-    if cheap is best:
-        return f"{found} With fewer the distance is larger, beyond what other images would change."
-    return f"{found} {_sampler(cheap)} cannot be told from it: {_distance(cheap)}."
+    if cheap is not best:
+        behind = Interval(cheap["behind"], cheap["behind_low"], cheap["behind_high"])
+        return f"{found} {_sampler(cheap)} cannot be told from it: {number_interval(behind)} more on the same seeds."
+    fewer = [row for row in variant.sweep["rows"] if row["evaluations"] < best["evaluations"]]
+    if not fewer:
+        return f"{found} No smaller number was tried."
+    return f"{found} With fewer it is larger, by more than other images would change."
 
 
 def _sampler(row: Json) -> str:
@@ -54,12 +58,4 @@ def _distance(row: Json) -> str:
 
 
 def _row(variant: VariantEvidence, row: Json) -> tuple[object, ...]:
-    speed = count(row["images_per_second"])
-    return (
-        variant.spec.title,
-        count(row["evaluations"]),
-        row["sampler"],
-        _distance(row),
-        percent(row["accuracy"]),
-        speed,
-    )
+    return variant.spec.title, count(row["evaluations"]), row["sampler"], _distance(row), percent(row["accuracy"])

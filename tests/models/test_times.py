@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from models.times import cosine_quantile, sigma_quantile, stratified_uniform
+from models.times import cosine_quantile, sigma_at, sigma_quantile, stratified_uniform
 from tests.models.processes import edm
 
 
@@ -33,13 +33,39 @@ def test_log_normal_quantiles() -> None:
     assert_close(sigma_quantile(shares, edm()).log(), torch.tensor([-1.0, 0.2], dtype=torch.float64))
 
 
-def test_cosine_quantiles_are_the_shifted_schedules_of_the_paper() -> None:
-    """Golden: -logsnr / 2 of Hoogeboom et al. 2023, section 3.1, logsnr = -2 ln tan(pi t / 2) + 2 ln(28 / size)."""
-    for u in (0.1, 0.5, 0.9):
-        t = (math.atan(1e-2) + u * (math.atan(1e2) - math.atan(1e-2))) * 2 / math.pi
-        shifted = [-2 * math.log(math.tan(math.pi * t / 2)) + 2 * math.log(28 / size) for size in (32, 64)]
-        logsnr = (1 - u) * shifted[0] + u * shifted[1]
-        assert cosine_quantile(torch.tensor(u, dtype=torch.float64)).item() == pytest.approx(math.exp(-logsnr / 2))
+def published(u: float, image_d: float, noise_d_low: float, noise_d_high: float) -> float:
+    """Sigma by the published formulas, in terms of log-SNR: t(u), the shift, and the interpolation of two shifts."""
+    logsnr_min, logsnr_max = -2 * math.log(1e2), -2 * math.log(1e-2)
+
+    def cosine(low: float, high: float) -> float:
+        t_min, t_max = math.atan(math.exp(-0.5 * high)), math.atan(math.exp(-0.5 * low))
+        return -2 * math.log(math.tan(t_min + u * (t_max - t_min)))
+
+    def shifted(noise_d: float) -> float:
+        shift = 2 * math.log(noise_d / image_d)
+        return cosine(logsnr_min - shift, logsnr_max - shift) + shift
+
+    logsnr = (1 - u) * shifted(noise_d_low) + u * shifted(noise_d_high)
+    return math.exp(-logsnr / 2)
+
+
+@pytest.mark.parametrize("u", [0.01, 0.25, 0.5, 0.75, 0.99])
+def test_cosine_quantiles_are_the_interpolated_schedule_of_the_paper(u: float) -> None:
+    found = cosine_quantile(torch.tensor(u, dtype=torch.float64)).item()
+    assert found == pytest.approx(published(u, image_d=28.0, noise_d_low=32.0, noise_d_high=64.0))
+
+
+def test_images_smaller_than_their_schedule_see_weaker_noise() -> None:
+    """A cosine schedule of its own size has its median at sigma 1."""
+    assert published(0.5, 28.0, 28.0, 28.0) == pytest.approx(1.0)
+    assert cosine_quantile(torch.tensor(0.5, dtype=torch.float64)).item() == pytest.approx(0.62, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_scale_of_a_cosine_density_ends_where_its_draws_end(share: float) -> None:
+    spec = edm(density="cosine", log_sigma_mean=0.0, log_sigma_std=0.0)
+    end = sigma_quantile(torch.tensor(share, dtype=torch.float64), spec).item()
+    assert end == pytest.approx(sigma_at(share, spec), rel=1e-4)
 
 
 def test_quantiles_rise() -> None:

@@ -9,13 +9,14 @@ from models.build import build_diffusion
 from models.layers import Float32GroupNorm
 from tasks.files import read_json, write_json
 from tasks.params import Compute
-from tasks.precision import bfloat16_gain, chosen_precision
+from tasks.paths import WORKSPACE_MARK
+from tasks.precision import bfloat16_gain, chosen_precision, processor
 from tasks.reproducibility import autocast, environment_record
 from tests.tasks.small_variants import VARIANTS
 
 DEVICE = torch.device("cpu")
 AUTO = Compute(device="cpu", threads=1, precision="auto")
-MACHINE = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "threads": 1}
+MACHINE = {"torch": torch.__version__, "processor": processor(), "threads": 1}
 CHOICE = Path(".work/precision.json")
 
 
@@ -58,7 +59,9 @@ def test_auto_takes_what_pays_and_keeps_to_it(
     assert environment_record(AUTO, DEVICE)["precision"] == expected
 
 
-@pytest.mark.parametrize("known", [{**MACHINE, "threads": 7}, {**MACHINE, "torch": "1.0"}, {**MACHINE, "cpu": "other"}])
+@pytest.mark.parametrize(
+    "known", [{**MACHINE, "threads": 7}, {**MACHINE, "torch": "1.0"}, {**MACHINE, "processor": "other"}]
+)
 def test_another_machine_measures_anew(
     known: dict[str, object], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +77,29 @@ def test_a_damaged_choice_is_made_anew(workspace: Path, monkeypatch: pytest.Monk
     measured(monkeypatch, 1.5)
     assert chosen_precision(AUTO, DEVICE) == "bfloat16"
     assert read_json(CHOICE)["bfloat16_gain"] == 1.5
+
+
+def test_a_profile_keeps_to_the_choice_of_its_project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise results of both precisions could meet in one report, by way of the shared cache."""
+    measured(monkeypatch, 1.5)
+    assert chosen_precision(AUTO, DEVICE) == "bfloat16"
+    profile = workspace / "builds" / "full"
+    write_json(profile / WORKSPACE_MARK, {"project": str(workspace)})
+    monkeypatch.chdir(profile)
+    trials = measured(monkeypatch, 0.5)
+    assert chosen_precision(AUTO, DEVICE) == "bfloat16"
+    assert not trials
+
+
+def test_a_processor_is_told_by_its_name_and_its_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = tmp_path / "cpuinfo"
+    monkeypatch.setattr("tasks.precision.CPUINFO", facts)
+    facts.write_text("model name\t: Some CPU\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16\n")
+    assert processor() == "Some CPU amx_bf16 avx512_bf16"
+    facts.write_text("model name\t: Some CPU\nflags\t\t: fpu avx512f\n")
+    assert processor() == "Some CPU"
+    facts.unlink()
+    assert processor()
 
 
 def test_a_trial_measures_both_and_leaves_global_randomness_alone() -> None:

@@ -52,9 +52,18 @@ def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
     assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [("DDIM", 3), ("DDPM", 3)]
 
 
-def test_guidance_is_kept_and_doubles_the_evaluations() -> None:
+def test_samplers_that_differ_in_their_noise_are_told_apart() -> None:
+    churned = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, kind="heun", steps=3, churn=2.0))
+    assert sampler_name(churned.sampling) == "Heun, churn 2"
+    assert ("Heun", 5) in described(candidates(churned, SWEEP))
+    half = replace(COURSE, sampling=replace(COURSE.sampling, kind="ddim", steps=3, eta=0.5))
+    assert sampler_name(half.sampling) == "DDIM, eta 0.5"
+    assert described(candidates(half, SWEEP))[:2] == [("DDIM", 3), ("DDPM", 3)]
+
+
+def test_guidance_is_kept_and_counts() -> None:
     guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
-    assert [count for _, count in described(candidates(guided, SWEEP))] == [6, 6, 10, 12]
+    assert [count for _, count in described(candidates(guided, SWEEP))] == [2, 2, 6, 6]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -62,19 +71,22 @@ def test_the_variants_own_sampler_has_the_figures_of_its_samples(variant: str, w
     spec = VARIANTS[variant]
     fit_small_critic()
     run_training(variant, spec, CPU, SEED)
-    sampled = run_sampling(variant, spec, Sample(per_class=10, batch=30, trajectory_per_class=1), CPU, SEED)
-    found = run_sweep(variant, spec, SWEEP, EVALUATE, CPU, SEED)
+    run_sampling(variant, spec, Sample(per_class=10, batch=30, trajectory_per_class=1), CPU, SEED)
+    found = run_sweep(variant, spec, SWEEP, 30, EVALUATE, CPU, SEED)
     judged = run_evaluation(variant, EVALUATE, CPU, SEED)
     assert read_json(metrics_file("sweep", variant))["rows"] == found["rows"]
     table = read_table(table_file(f"sweep_{variant}"))
     assert table["sampler"].tolist() == [row["sampler"] for row in found["rows"]]
     own = found["rows"][0]
     assert own["evaluations"] == spec.sampling.steps
-    assert own["images_per_second"] == sampled["images_per_second"]
     assert {key: own[key] for key in ("fid", "fid_low", "fid_high")} == {
         key: judged[key] for key in ("fid", "fid_low", "fid_high")
     }
     assert own["accuracy"] == pytest.approx(judged["accuracy"]["value"])
+    best = min(row["fid"] for row in found["rows"])
+    for row in found["rows"]:
+        assert row["behind"] == pytest.approx(row["fid"] - best, abs=1e-6)
+        assert row["behind_low"] <= row["behind"] <= row["behind_high"]
     others = [row["fid"] for row in found["rows"]]
     assert len(set(others)) == len(others)
 
@@ -82,7 +94,7 @@ def test_the_variants_own_sampler_has_the_figures_of_its_samples(variant: str, w
 def test_a_variant_that_was_not_trained_is_a_missing_resource(workspace: Path) -> None:
     fit_small_critic()
     with pytest.raises(MissingResourceError, match=r"course/model\.json"):
-        run_sweep("course", COURSE, SWEEP, EVALUATE, CPU, SEED)
+        run_sweep("course", COURSE, SWEEP, 30, EVALUATE, CPU, SEED)
     assert not table_file("sweep_course").exists()
 
 
@@ -107,11 +119,12 @@ def test_samples_of_other_seeds_are_refused(workspace: Path) -> None:
 
 
 def swept(*rows: tuple[str, int, float]) -> VariantEvidence:
-    """A variant with these samplers, evaluations and distances, each uncertain by a tenth."""
+    """A variant with these samplers, evaluations and distances; 4.0 is the smallest of them."""
 
     def row(sampler: str, count: int, fid: float) -> dict[str, Any]:
         spread = {"fid": fid, "fid_low": 0.9 * fid, "fid_high": 1.1 * fid}
-        return {"sampler": sampler, "evaluations": count, **spread, "accuracy": 0.8, "images_per_second": 10.0}
+        behind = {"behind": fid - 4.0, "behind_low": fid - 4.5, "behind_high": fid - 3.5}
+        return {"sampler": sampler, "evaluations": count, **spread, **behind, "accuracy": 0.8}
 
     sweep = {"rows": [row(*values) for values in rows], "num_images": 500}
     return VariantEvidence(name="flagship", spec=FLAGSHIP, train={}, sample={}, score={}, evaluate={}, sweep=sweep)
@@ -133,5 +146,7 @@ def test_the_text_says_which_suffices() -> None:
     far = swept(("A", 5, 8.0), ("A", 10, 6.0), ("A", 18, 4.0))
     evidence = Evidence(drawn=False, prepare={}, critic={}, scorer={}, references={}, variants=(near,))
     assert "A with 10 evaluations cannot be told from it" in sweep_text(evidence)
-    assert "With fewer the distance is larger" in sweep_text(replace(evidence, variants=(far,)))
+    assert "With fewer it is larger" in sweep_text(replace(evidence, variants=(far,)))
+    alone = swept(("A", 5, 4.0), ("A", 10, 8.0))
+    assert "No smaller number was tried" in sweep_text(replace(evidence, variants=(alone,)))
     assert sweep_table(evidence).count("\n") == 4
