@@ -173,6 +173,32 @@ def test_variants_stand_in_the_parameters_alone() -> None:
     assert all(definition["matrix"] == {"variant": "${variants}"} for definition in definitions)
 
 
+GENERATED = ("data/", "artifacts/", "reports/")
+
+
+def outputs(stage: str) -> set[str]:
+    """The paths that a stage makes."""
+    entries = [entry for kind in ("outs", "metrics", "plots") for entry in STAGES[stage].get(kind) or ()]
+    return {path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)}
+
+
+ALL_OUTPUTS = {path for stage in STAGES for path in outputs(stage)}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_what_a_stage_needs_another_one_makes(stage: str) -> None:
+    """A file that only happens to lie there is gone once the stage that wrote it comes from DVC's cache."""
+    needed = {str(path) for path in STAGES[stage]["deps"] if str(path).startswith(GENERATED)}
+    unmade = {path for path in needed if not any(f"{made}/".startswith(f"{path}/") for made in ALL_OUTPUTS)}
+    assert not unmade
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"figures", "report"}))
+def test_a_stage_hands_its_metrics_to_dvc(stage: str) -> None:
+    variant = "/${item.variant}" if "matrix" in STAGES[stage] else ""
+    assert STAGES[stage]["metrics"] == [f"reports/metrics/{stage}{variant}.json"]
+
+
 def test_modules_without_effect_exist() -> None:
     assert all((ROOT / name).is_file() for name in WITHOUT_EFFECT)
 
