@@ -16,7 +16,7 @@ SPAN = 3.0
 COSINE_RANGE = (1e-2, 1e2)
 """Smallest and largest sigma of the cosine density, in units of sigma_data."""
 
-NOISE_SIZES = (32.0, 64.0)
+NOISE_SIZES = (64.0, 32.0)
 """Sizes of image whose cosine schedule is taken over, at weak and at strong noise."""
 
 IMAGE_SIZE = 28.0
@@ -55,7 +55,7 @@ def cosine_quantile(u: Tensor) -> Tensor:
     """Interpolated cosine schedule (Hoogeboom et al. 2023, section 3.1), as sigma for data of unit variance.
 
     The cosine schedule of larger images is taken over by shifting its log-SNR by 2 ln(noise size / image size), here
-    that of 32 pixels at weak noise and of 64 at strong noise, and what is between them in between.
+    that of 64 pixels at weak noise and of 32 at strong noise, and what is between them in between.
 
     Args:
         u: shares, from 0 (weak) to 1 (strong).

@@ -34,18 +34,15 @@ def test_log_normal_quantiles() -> None:
 
 
 def published(u: float, image_d: float, noise_d_low: float, noise_d_high: float) -> float:
-    """Sigma by the published formulas, in terms of log-SNR: t(u), the shift, and the interpolation of two shifts."""
-    logsnr_min, logsnr_max = -2 * math.log(1e2), -2 * math.log(1e-2)
-
-    def cosine(low: float, high: float) -> float:
-        t_min, t_max = math.atan(math.exp(-0.5 * high)), math.atan(math.exp(-0.5 * low))
-        return -2 * math.log(math.tan(t_min + u * (t_max - t_min)))
+    """Sigma by the paper's formulas, with t = u from clean (0) to noise (1): shifted cosines, interpolated in log-SNR."""
+    t_min, t_max = math.atan(1e-2), math.atan(1e2)
 
     def shifted(noise_d: float) -> float:
         shift = 2 * math.log(noise_d / image_d)
-        return cosine(logsnr_min - shift, logsnr_max - shift) + shift
+        low, high = (math.atan(math.tan(t) * math.exp(shift / 2)) for t in (t_min, t_max))
+        return -2 * math.log(math.tan(low + u * (high - low))) + shift
 
-    logsnr = (1 - u) * shifted(noise_d_low) + u * shifted(noise_d_high)
+    logsnr = u * shifted(noise_d_low) + (1 - u) * shifted(noise_d_high)
     return math.exp(-logsnr / 2)
 
 
@@ -53,6 +50,12 @@ def published(u: float, image_d: float, noise_d_low: float, noise_d_high: float)
 def test_cosine_quantiles_are_the_interpolated_schedule_of_the_paper(u: float) -> None:
     found = cosine_quantile(torch.tensor(u, dtype=torch.float64)).item()
     assert found == pytest.approx(published(u, image_d=28.0, noise_d_low=32.0, noise_d_high=64.0))
+
+
+@pytest.mark.parametrize(("u", "sigma"), [(0.1, 0.083), (0.25, 0.224), (0.75, 1.77), (0.9, 4.95), (0.99, 35.9)])
+def test_cosine_quantiles_are_those_of_another_implementation(u: float, sigma: float) -> None:
+    """Golden: k-diffusion's interpolated cosine for 28 pixels between 32 and 64, sigma_data 1, sigma 0.01 to 100."""
+    assert cosine_quantile(torch.tensor(u, dtype=torch.float64)).item() == pytest.approx(sigma, rel=6e-3)
 
 
 def test_images_smaller_than_their_schedule_see_weaker_noise() -> None:
