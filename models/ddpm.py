@@ -32,7 +32,7 @@ class Ddpm(Diffusion):
 
     Args:
         network: see :class:`models.diffusion.Diffusion`.
-        spec: schedule, target, weighting, and where sampling starts.
+        spec: schedule, target and weighting.
 
     Attributes:
         schedule: the noise schedule.
@@ -42,15 +42,9 @@ class Ddpm(Diffusion):
         super().__init__(network)
         self.spec = spec
         self.schedule = build_schedule(spec)
-        self.moments = ClassMoments() if spec.start == "moments" else None
 
     def fit_pixels(self, mean_image: Tensor, std: float) -> None:
         """Nothing: [-1, 1] is the same for all data."""
-
-    def fit_start(self, images: Tensor, labels: Tensor) -> None:
-        """With ``start: moments``, measure the mean and covariance of each class."""
-        if self.moments is not None:
-            self.moments.fit(self.encode(images), labels)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to [-1, 1], shape (B, 1, 28, 28)."""
@@ -82,7 +76,9 @@ class Ddpm(Diffusion):
         snr = at_step(self.schedule.snr, t, x0).flatten()
         return min_snr_weight(self.spec.target, snr, self.spec.min_snr_gamma) * error
 
-    def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
+    def sample(
+        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+    ) -> Iterator[SampleStep]:
         """Ancestral or DDIM sampling; see :meth:`models.diffusion.Diffusion.sample`."""
         if not isinstance(sampler, DiscreteSamplerSpec):
             raise TypeError(f"a DDPM cannot be sampled by {sampler.kind}")
@@ -94,7 +90,9 @@ class Ddpm(Diffusion):
         look = looking(guided(self.network, labels, sampler.guidance), self.spec.target, schedule)
         step = remove_noise if sampler.kind == "ddpm" else partial(ddim_step, eta=sampler.eta)
         start = draw()
-        if self.moments is not None:
+        if sampler.start == "moments":
+            if moments is None:
+                raise ValueError("cannot start from moments that are not given")
             last = torch.full((len(labels),), schedule.steps - 1)
-            start = q_sample(self.moments.draw(labels, draw()), last, start, schedule)
+            start = q_sample(moments.draw(labels, draw()), last, start, schedule)
         return generate_samples(look, schedule, start, draw, step)

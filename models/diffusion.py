@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.noise import ImageNoise
 from models.spec import SamplerSpec
+from models.starts import ClassMoments
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Diffusion(nn.Module, ABC):
     """A network together with the process that it reverses.
 
     The network is called ``network(x, level, labels, keep)`` with x (B, 1, 28, 28), the process's own encoding of the
-    level (B,), int64 labels (B,) and keep (B,) in {0, 1}, where 0 hides the label; it returns (B, 1, 28, 28). What a
-    sampler needs beside the weights is kept in buffers, so ``state_dict`` is complete.
+    level (B,), int64 labels (B,) and keep (B,) in {0, 1}, where 0 hides the label; it returns (B, 1, 28, 28). What
+    the process needs beside the weights is kept in buffers, so ``state_dict`` is complete.
 
     Args:
         network: the network.
@@ -69,14 +70,6 @@ class Diffusion(nn.Module, ABC):
         Args:
             mean_image: mean of the training images in grey levels, float64 in [0, 255], shape (28, 28).
             std: standard deviation of the pixels around ``mean_image``, in grey levels, above 0.
-        """
-
-    def fit_start(self, images: Tensor, labels: Tensor) -> None:
-        """Store what the start of sampling needs to know of the training images: nothing, unless a process says more.
-
-        Args:
-            images: all training images, uint8, shape (N, 28, 28).
-            labels: int64 class per image, shape (N,).
         """
 
     @abstractmethod
@@ -110,20 +103,23 @@ class Diffusion(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
+    def sample(
+        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+    ) -> Iterator[SampleStep]:
         """Turn noise into images, without gradients, in the network's current mode.
 
         Args:
             sampler: which sampler, how many steps, how much guidance.
             noise: one stream per image; all randomness comes from here.
             labels: int64 class per image, shape (B,), on the device of the network.
+            moments: of the encoded training images, on the same device; for a sampler that starts from them.
 
         Returns:
             The states in order: the start first, the finished images (``index == total``) last.
 
         Raises:
             TypeError: the sampler belongs to another process.
-            ValueError: the sampler asks for more steps than the process has.
+            ValueError: the sampler asks for more steps than the process has, or for moments that are not given.
         """
 
     def draw(self, batch: int, generator: torch.Generator) -> Draw:

@@ -16,6 +16,7 @@ from models.noise import ImageNoise
 from models.pixels import HALF
 from models.sigma_samplers import heun, sigma_grid
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
+from models.starts import ClassMoments
 from models.times import sigma_at, sigma_quantile, stratified_uniform
 
 MULTISTEP = {"dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m, "ipndm": ipndm, "unipc": unipc}
@@ -136,7 +137,9 @@ class Edm(Diffusion):
             return loss_weight(sigma, data)
         return (data / sigma).square().clamp(max=self.spec.min_snr_gamma) / data**2
 
-    def sample(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Iterator[SampleStep]:
+    def sample(
+        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+    ) -> Iterator[SampleStep]:
         """Along the ODE over sigma from noise at sigma_max; see :meth:`models.diffusion.Diffusion.sample`."""
         if not isinstance(sampler, SigmaSamplerSpec):
             raise TypeError(f"an EDM cannot be sampled by {sampler.kind}")

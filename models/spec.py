@@ -94,8 +94,6 @@ class DdpmSpec:
     """How steps are drawn in training: independently, or spread evenly over each batch."""
     min_snr_gamma: float
     """gamma of the min-SNR weighting (Hang et al. 2023); 0 weighs the target's error alike at all steps."""
-    start: Literal["noise", "moments"]
-    """Where sampling starts: pure noise, or noise with the mean and covariance of noised training images."""
 
     def __post_init__(self) -> None:
         require(2 <= self.steps <= 10000, "steps", "a number from 2 to 10000")
@@ -110,8 +108,6 @@ class DdpmSpec:
         require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
         trained = not self.zero_terminal or self.min_snr_gamma == 0.0
         require(trained, "min_snr_gamma", "0 with zero_terminal, whose last step would not be trained")
-        moot = self.zero_terminal and self.start == "moments"
-        require(not moot, "start", "noise with zero_terminal, which leaves nothing to match")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,12 +192,16 @@ class DiscreteSamplerSpec:
     """Share of the ancestral noise in DDIM: 0 deterministic, 1 ancestral. Must be 1 for ``ddpm``."""
     guidance: float
     """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+    start: Literal["noise", "moments"]
+    """Pure noise, or noised draws from a Gaussian for each class with the moments of its training images."""
 
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 10000, "steps", "a number from 1 to 10000")
         require(0.0 <= self.eta <= 1.0, "eta", "a number from 0 to 1")
         require(self.kind == "ddim" or self.eta == 1.0, "eta", "1 for the ddpm sampler")
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        told = self.start == "moments" and self.guidance == 0.0
+        require(not told, "start", "noise with guidance 0, since moments would tell the class")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,9 @@
-"""Where sampling starts if the last step has not destroyed the images: noise that looks like noised images."""
+"""Another start for sampling where the last step leaves something of the images: a Gaussian for each class."""
+
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.embeddings import NUM_CLASSES
 
@@ -10,36 +12,24 @@ COMPONENTS = 50
 """Directions in which the images of a class vary, strongest first; they hold about nine tenths of the variance."""
 
 
-class ClassMoments(nn.Module):
-    """A Gaussian for the images of each class: their mean, and their covariance along its strongest directions.
+@dataclass(frozen=True, slots=True)
+class ClassMoments:
+    """The first two moments of each class's images: their mean, and their covariance along its strongest directions.
 
-    Before :meth:`fit` it draws black images in the middle of the scale.
+    A Gaussian with these moments is not the distribution of the images, so its noised draws are not the x_T of the
+    forward process: class by class they share its mean and nearly its covariance, and nothing else.
+
+    Attributes:
+        mean: of the encoded images, shape (10, 784).
+        factor: the strongest directions, each as long as the standard deviation along it, shape (10, 50, 784).
     """
 
     mean: Tensor
     factor: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(NUM_CLASSES, PIXELS))
-        self.register_buffer("factor", torch.zeros(NUM_CLASSES, COMPONENTS, PIXELS))
-
-    def fit(self, x0: Tensor, labels: Tensor) -> None:
-        """Measure training images.
-
-        Args:
-            x0: encoded images, shape (N, 1, 28, 28).
-            labels: int64 class per image, shape (N,).
-        """
-        for label in range(NUM_CLASSES):
-            rows = x0[labels == label].flatten(1).double()
-            if len(rows) == 0:
-                continue
-            mean = rows.mean(dim=0)
-            covariance = (rows - mean).T @ (rows - mean) / len(rows)
-            values, vectors = torch.linalg.eigh(covariance)
-            strongest = values[-COMPONENTS:].clamp(min=0.0).sqrt()[:, None] * vectors[:, -COMPONENTS:].T
-            self.mean[label], self.factor[label] = mean.float(), strongest.float()
+    def to(self, device: torch.device) -> "ClassMoments":
+        """The same moments on a device."""
+        return ClassMoments(self.mean.to(device), self.factor.to(device))
 
     def draw(self, labels: Tensor, noise: Tensor) -> Tensor:
         """Images from the Gaussian of their class.
@@ -53,3 +43,21 @@ class ClassMoments(nn.Module):
         """
         share = noise.flatten(1)[:, None, :COMPONENTS]
         return (self.mean[labels] + (share @ self.factor[labels]).squeeze(1)).view_as(noise)
+
+
+def class_moments(x0: Tensor, labels: Tensor) -> ClassMoments:
+    """Measure training images; a class without any has a mean and a covariance of 0.
+
+    Args:
+        x0: encoded images, shape (N, 1, 28, 28).
+        labels: int64 class per image, shape (N,).
+    """
+    mean, factor = x0.new_zeros(NUM_CLASSES, PIXELS), x0.new_zeros(NUM_CLASSES, COMPONENTS, PIXELS)
+    for label in sorted(set(labels.tolist())):
+        rows = x0[labels == label].flatten(1).double()
+        centre = rows.mean(dim=0)
+        covariance = (rows - centre).T @ (rows - centre) / len(rows)
+        values, vectors = torch.linalg.eigh(covariance)
+        strongest = values[-COMPONENTS:].clamp(min=0.0).sqrt()[:, None] * vectors[:, -COMPONENTS:].T
+        mean[label], factor[label] = centre.float(), strongest.float()
+    return ClassMoments(mean, factor)

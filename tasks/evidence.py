@@ -27,7 +27,6 @@ SOURCE_PROCESS = DdpmSpec(
     target="eps",
     times="uniform",
     min_snr_gamma=0.0,
-    start="noise",
 )
 """The noising of the course's template."""
 BASELINE = "course"
@@ -79,12 +78,13 @@ class VariantEvidence:
     def follows_source(self) -> bool:
         """Whether it shares with the source's system what the source fixes.
 
-        That is the noising, sampling that visits every step, and the levels and embeddings of the network: the course's
-        kind of U-Net has levels of 28, 14 and 7 pixels and adds both embeddings at the bottleneck, whatever its widths.
-        Widths, optimiser, learning rate and length of the training are not checked, since the source gives none.
+        That is the noising, sampling that starts from noise and visits every step, and the levels and embeddings of the
+        network: the course's kind of U-Net has levels of 28, 14 and 7 pixels and adds both embeddings at the
+        bottleneck, whatever its widths. Widths, optimiser, learning rate and length of the training are not checked,
+        since the source gives none.
         """
-        network = isinstance(self.spec.network, CourseUNetSpec)
-        return network and self.spec.process == SOURCE_PROCESS and self.spec.sampling.kind == "ddpm"
+        network, sampling = isinstance(self.spec.network, CourseUNetSpec), self.spec.sampling
+        return network and self.spec.process == SOURCE_PROCESS and sampling.kind == "ddpm" and sampling.start == "noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,6 @@ def process_name(spec: Variant) -> str:
     linear = f"betas {process.beta_start:g} to {process.beta_end:g}"
     schedule = linear if process.schedule == "linear" else f"{process.schedule} schedule"
     parts = [f"T = {process.steps}", schedule, "zero terminal SNR" if process.zero_terminal else ""]
-    parts.append("started from noised class moments" if process.start == "moments" else "")
     return ", ".join(part for part in parts if part)
 
 

@@ -53,7 +53,7 @@ def reaches_noise(evidence: Evidence, variant: VariantEvidence) -> bool:
 
 EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repair": repairs,
-    "start": partial(differing, settings=frozenset({"process.start"})),
+    "start": partial(differing, settings=frozenset({"sampling.start"})),
     "target": partial(differing, settings=frozenset({"process.target"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),

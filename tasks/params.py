@@ -257,6 +257,8 @@ class Variant:
             require(known, "sampling.steps", "at most process.steps")
             whole = self.sampling.kind == "ddim" or self.sampling.steps == self.process.steps
             require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
+            moot = self.process.zero_terminal and self.sampling.start == "moments"
+            require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from tasks.progress import track
 from tasks.reproducibility import autocast, prepare_compute
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.snapshots import kept_snapshots, load_snapshot
+from tasks.starts import fitted_start
 from tasks.weights import load_model
 
 GRID_PER_CLASS = 2
@@ -34,14 +35,15 @@ def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int
         IntegrityError: the weights or a snapshot were altered, or belongs to another network or process.
     """
     device = prepare_compute(compute)
-    load_model(variant, spec, device)  # altered weights are refused before anything slow begins
-    precision = autocast(compute, device)
+    result = load_model(variant, spec, device)  # altered weights are refused before anything slow begins
+    moments, precision = fitted_start(result, spec.sampling, device), autocast(compute, device)
     labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
     images = []
     snapshots = kept_snapshots(variant, spec)
     for step, digest in track(snapshots.items(), len(snapshots), f"sampling {variant} through training"):
         diffusion = load_snapshot(variant, spec, step, digest).to(device)
-        images.append(sample_images(Sampling(diffusion, spec.sampling, len(labels), device, precision), labels, seeds))
+        sampling = Sampling(diffusion, spec.sampling, len(labels), device, precision, moments)
+        images.append(sample_images(sampling, labels, seeds))
     grids = {"images": np.stack(images), "steps": np.array(list(snapshots), dtype=np.int64), "labels": labels}
     write_arrays(artifact(variant, "progress.npz"), grids)
     return grids

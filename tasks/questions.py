@@ -67,7 +67,7 @@ QUESTIONS = (
     ),
     Question(
         "start",
-        "Is it enough to start from the noise in which the forward process really ends?",
+        "Is it enough to start from a Gaussian for each class, fitted to its noised images?",
         "two variants that differ in the start of sampling alone",
         _experiment("start"),
     ),

@@ -150,7 +150,7 @@ def sampling_table(evidence: Evidence) -> Markdown:
     rows = [
         (
             variant.spec.title,
-            variant.sample["sampler"],
+            _sampler(variant),
             count(variant.spec.sampling.steps),
             count(variant.sample["evaluations"]),
             f"{variant.sample['images_per_second']:.1f}",
@@ -159,6 +159,11 @@ def sampling_table(evidence: Evidence) -> Markdown:
         for variant in evidence.variants
     ]
     return pipe_table(("Variant", "Sampler", "Steps", "Network calls/image", "Images/s", "Guidance"), rows)
+
+
+def _sampler(variant: VariantEvidence) -> str:
+    start = getattr(variant.spec.sampling, "start", "noise")
+    return f"{variant.sample['sampler']}{', Gaussian start' if start == 'moments' else ''}"
 
 
 def scorer_table(evidence: Evidence) -> Markdown:

@@ -14,6 +14,7 @@ from models.diffusion import Diffusion, SampleStep
 from models.noise import ImageNoise
 from models.samplers import evaluations
 from models.spec import SamplerSpec
+from models.starts import ClassMoments
 from tasks.files import write_arrays, write_json
 from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Sample, Variant
@@ -21,6 +22,7 @@ from tasks.paths import artifact, metrics_file
 from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.seeds import derived_seed
+from tasks.starts import fitted_start
 from tasks.weights import load_model
 
 Array = np.ndarray[Any, Any]
@@ -33,10 +35,11 @@ class Sampling:
 
     Attributes:
         diffusion: the model, in evaluation mode.
-        sampler: solver, number of steps and guidance.
+        sampler: solver, number of steps, guidance and start.
         batch: images computed together; the last batch is filled up, so that every image meets the same arithmetic.
         device: where the model runs.
         precision: reusable context of the forward passes.
+        moments: for a sampler that starts from them; see :func:`tasks.starts.fitted_start`.
     """
 
     diffusion: Diffusion
@@ -44,6 +47,7 @@ class Sampling:
     batch: int
     device: torch.device
     precision: torch.autocast
+    moments: ClassMoments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,9 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
         IntegrityError: its weights were altered.
     """
     device = prepare_compute(compute)
-    sampling = Sampling(
-        load_model(variant, spec, device), spec.sampling, sample.batch, device, autocast(compute, device)
-    )
+    diffusion = load_model(variant, spec, device)
+    moments = fitted_start(diffusion, spec.sampling, device)
+    sampling = Sampling(diffusion, spec.sampling, sample.batch, device, autocast(compute, device), moments)
     labels, seeds = balanced_requests(sample.per_class, seed)
     followed = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
     start = time.monotonic()
@@ -161,7 +165,7 @@ def _steps(sampling: Sampling, labels: Array, seeds: Array) -> Iterator[SampleSt
     filled = torch.from_numpy(np.pad(labels, (0, missing), mode="edge")).to(sampling.device)
     noise = ImageNoise(np.pad(seeds, (0, missing), mode="edge").tolist())
     with sampling.precision:
-        yield from sampling.diffusion.sample(sampling.sampler, noise, filled)
+        yield from sampling.diffusion.sample(sampling.sampler, noise, filled, sampling.moments)
 
 
 def _is_kept(step: SampleStep) -> bool:

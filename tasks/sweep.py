@@ -23,6 +23,7 @@ from tasks.progress import track
 from tasks.reproducibility import autocast, environment_record, prepare_compute
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
 from tasks.samples import load_samples
+from tasks.starts import fitted_start
 from tasks.weights import load_model
 
 Row = dict[str, Any]
@@ -66,12 +67,13 @@ def run_sweep(
     """
     device = prepare_compute(compute)
     diffusion, precision = load_model(variant, spec, device), autocast(compute, device)
+    moments = fitted_start(diffusion, spec.sampling, device)  # every sampler tried starts as the variant's own
     labels, seeds = balanced_requests(sweep.per_class, seed)
     bench = _bench(labels, evaluate, compute, seed)
     trials = [bench.trial(spec.sampling, drawn_before(variant, seeds))]
     samplers = candidates(spec, sweep)
     for sampler in track(iter(samplers), len(samplers), f"sweeping {variant}"):
-        sampling = Sampling(diffusion, sampler, batch, device, precision)
+        sampling = Sampling(diffusion, sampler, batch, device, precision, moments)
         trials.append(bench.trial(sampler, _drawn(sampling, labels, seeds)))
     rows = bench.rows(trials)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))

@@ -100,7 +100,6 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
     diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
     pixels = pixel_statistics(split.images)
     diffusion.fit_pixels(pixels.mean_image, pixels.std)
-    diffusion.fit_start(split.images, split.labels)
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_decay)
     run = TrainingRun(folder, config, diffusion, ema, build_optimizers(diffusion, spec.training))

@@ -71,7 +71,7 @@ def test_another_sampler_is_recorded_beside_the_first_once_its_images_are_drawn(
     assert reconcile() == 4
     identity = runs("train")[0].data.tags["run.identity"]
     drawn = runs("sample")
-    edit("eta: 1.0, guidance: 1.0", "eta: 1.0, guidance: 3.0")
+    edit("guidance: 1.0", "guidance: 3.0")
     assert reconcile() == 1
     assert [entry.to_dictionary() for entry in runs("sample")] == [entry.to_dictionary() for entry in drawn]
     left_out = [line for line in caplog.messages if "left out" in line]

@@ -15,7 +15,6 @@ def ddpm(steps: int = 100, beta_start: float = 0.0001, beta_end: float = 0.02, *
         "target": "eps",
         "times": "uniform",
         "min_snr_gamma": 0.0,
-        "start": "noise",
     }
     return DdpmSpec(kind="ddpm", steps=steps, **{**plain, **changes})
 

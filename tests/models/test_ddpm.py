@@ -13,6 +13,7 @@ from models.forward import at_step
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
 from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from models.starts import class_moments
 from models.targets import Prediction, read_answer, target_of
 from tests.models.processes import ddpm
 
@@ -181,7 +182,7 @@ def test_pixels_lie_between_minus_one_and_one_whatever_the_data() -> None:
 
 def test_sampling_starts_from_the_image_noise_and_draws_nothing_after_the_last_step() -> None:
     process = Ddpm(Recorder(torch.zeros(2, 1, 28, 28)), SPEC)
-    sampler = DiscreteSamplerSpec(kind="ddpm", steps=100, eta=1.0, guidance=1.0)
+    sampler = DiscreteSamplerSpec(kind="ddpm", steps=100, eta=1.0, guidance=1.0, start="noise")
     noise = ImageNoise([1, 2])
     steps = list(process.sample(sampler, noise, torch.tensor([0, 1])))
     expected = ImageNoise([1, 2])
@@ -197,7 +198,7 @@ def test_a_sigma_sampler_is_refused() -> None:
 
 
 def test_more_steps_than_the_process_has_are_refused() -> None:
-    sampler = DiscreteSamplerSpec(kind="ddim", steps=101, eta=0.0, guidance=1.0)
+    sampler = DiscreteSamplerSpec(kind="ddim", steps=101, eta=0.0, guidance=1.0, start="noise")
     with pytest.raises(ValueError, match="cannot keep 101 of 100 steps"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 
@@ -247,27 +248,34 @@ def test_pure_noise_is_undone_from_the_velocity() -> None:
 
     process.network = Knowing()
     for sampler in (
-        DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0),
-        DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0),
+        DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, start="noise"),
+        DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0, start="noise"),
     ):
         *_, last = process.sample(sampler, ImageNoise([1, 2]), torch.tensor([0, 1]))
         assert_close(last.x, x0, rtol=0.0, atol=1e-4)
 
 
+FROM_MOMENTS = DiscreteSamplerSpec(kind="ddim", steps=2, eta=0.0, guidance=1.0, start="moments")
+
+
 def test_sampling_can_start_from_the_moments_of_noised_images() -> None:
     """Mean and variance of the start are those of q_sample at the last step, class by class."""
-    process = Ddpm(Recorder(torch.zeros(400, 1, 28, 28)), ddpm(start="moments"))
+    process = Ddpm(Recorder(torch.zeros(400, 1, 28, 28)), ddpm())
     generator = torch.Generator().manual_seed(4)
     images = (40 * torch.rand(600, 1, 1, generator=generator) + 100).expand(-1, 28, 28).round().to(torch.uint8)
     labels = torch.arange(600) % 10
     images = images + (labels * 10).to(torch.uint8)[:, None, None]
-    process.fit_start(images, labels)
-    sampler = DiscreteSamplerSpec(kind="ddim", steps=2, eta=0.0, guidance=1.0)
+    moments = class_moments(process.encode(images), labels)
     chosen = torch.full((400,), 7)
-    start = next(iter(process.sample(sampler, ImageNoise(range(400)), chosen))).x
+    start = next(iter(process.sample(FROM_MOMENTS, ImageNoise(range(400)), chosen, moments))).x
     x0 = process.encode(images[labels == 7])
     abar = process.schedule.abar[-1].item()
     assert start.mean().item() == pytest.approx(abar**0.5 * x0.mean().item(), abs=0.01)
     of_images = start.mean(dim=(1, 2, 3)).var().item()  # all pixels of an image are equal before the noise
     assert of_images == pytest.approx(abar * x0.mean(dim=(1, 2, 3)).var().item() + (1 - abar) / 784, rel=0.25)
-    assert process.state_dict().keys() >= {"moments.mean", "moments.factor"}
+    assert [name for name, _ in process.named_buffers()] == []
+
+
+def test_a_start_from_moments_that_are_not_given_is_refused() -> None:
+    with pytest.raises(ValueError, match="moments that are not given"):
+        Ddpm(nn.Identity(), SPEC).sample(FROM_MOMENTS, ImageNoise([1]), torch.tensor([0]))

@@ -46,7 +46,8 @@ def ask(x: Tensor, level: Tensor) -> Tensor:
 
 
 def ours(kind: str, steps: int, eta: float) -> Tensor:
-    sampler = DiscreteSamplerSpec(kind="ddpm" if kind == "ddpm" else "ddim", steps=steps, eta=eta, guidance=1.0)
+    family = "ddpm" if kind == "ddpm" else "ddim"
+    sampler = DiscreteSamplerSpec(kind=family, steps=steps, eta=eta, guidance=1.0, start="noise")
     process = Ddpm(NETWORK, ddpm(STEPS, START, END))
     return list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
 

@@ -35,8 +35,8 @@ class ClassShift(nn.Module):
 
 def discrete(kind: str, guidance: float = 1.0) -> DiscreteSamplerSpec:
     if kind == "ddpm":
-        return DiscreteSamplerSpec(kind="ddpm", steps=12, eta=1.0, guidance=guidance)
-    return DiscreteSamplerSpec(kind="ddim", steps=5, eta=0.5, guidance=guidance)
+        return DiscreteSamplerSpec(kind="ddpm", steps=12, eta=1.0, guidance=guidance, start="noise")
+    return DiscreteSamplerSpec(kind="ddim", steps=5, eta=0.5, guidance=guidance, start="noise")
 
 
 def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:

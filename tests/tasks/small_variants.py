@@ -38,8 +38,10 @@ COURSE = Variant(
     network=CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8),
     process=ddpm(10, 0.001, 0.2),
     training=TRAINING,
-    sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0),
+    sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, start="noise"),
 )
+FROM_MOMENTS = replace(COURSE, title="Small start", sampling=replace(COURSE.sampling, start="moments"))
+"""The course's training; sampled from a Gaussian for each class."""
 
 FLAGSHIP = Variant(
     title="Small flagship",

@@ -78,12 +78,12 @@ BAD_VALUES = [
     ("variants.course.process.zero_terminal", "true", "x0 or v with zero_terminal"),
     ("variants.course.process.times", "random", "'uniform' or 'stratified'"),
     ("variants.course.process.min_snr_gamma", "-1.0", "from 0 to 1000"),
-    ("variants.course.process.start", "mean", "'noise' or 'moments'"),
     ("variants.flagship.process.density", "cosine", "0 with a cosine density"),
     ("variants.flagship.process.min_snr_gamma", "2000.0", "from 0 to 1000"),
     ("variants.course.process.steps", "1", "process.steps"),
     ("variants.course.sampling.steps", "101", "process.steps"),
     ("variants.course.sampling.eta", "0.5", "1 for the ddpm sampler"),
+    ("variants.course.sampling.start", "mean", "'noise' or 'moments'"),
     ("variants.flagship.training.lr", "fast", "a number"),
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
@@ -91,7 +91,7 @@ BAD_VALUES = [
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     (
         "variants.flagship.sampling",
-        "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0}",
+        "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0, start: noise}",
         "another sampler with an edm process",
     ),
 ]
@@ -268,6 +268,29 @@ def test_two_variants_must_not_share_a_title() -> None:
     )
     content["variants"]["copy"]["title"] = "Course DDPM, copied"
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "message"),
+    [
+        (
+            "process",
+            {"zero_terminal": True, "target": "v"},
+            r"variants\.course\.sampling\.start: got 'moments'; expected noise with process\.zero_terminal",
+        ),
+        ("sampling", {"guidance": 0.0}, r"variants\.course\.sampling\.start: .* noise with guidance 0"),
+    ],
+)
+def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be_told(
+    group: str, values: dict[str, object], message: str
+) -> None:
+    content = copy.deepcopy(CONTENT)
+    course = content["variants"]["course"]
+    course["sampling"]["start"] = "moments"
+    parse_params(content, "params.yaml")
+    course[group].update(values)
+    with pytest.raises(ConfigError, match=message):
+        parse_params(content, "params.yaml")
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones(

@@ -38,8 +38,13 @@ def test_another_schedule_is_not_the_sources(evidence: Evidence, values: dict[st
 
 
 def test_a_sampler_that_leaves_steps_out_is_not_the_sources(evidence: Evidence) -> None:
-    ddim = DiscreteSamplerSpec(kind="ddim", steps=20, eta=0.0, guidance=1.0)
+    ddim = DiscreteSamplerSpec(kind="ddim", steps=20, eta=0.0, guidance=1.0, start="noise")
     assert not changed(evidence.variants[0], sampling=ddim).follows_source
+
+
+def test_sampling_that_does_not_start_from_noise_is_not_the_sources(evidence: Evidence) -> None:
+    course = evidence.variants[0]
+    assert not changed(course, sampling=replace(course.spec.sampling, start="moments")).follows_source
 
 
 def test_widths_and_training_are_not_what_the_source_fixes(evidence: Evidence) -> None:

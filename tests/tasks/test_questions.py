@@ -50,7 +50,7 @@ def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence)
     [
         ("repair", "process", {"beta_end": 0.2}),
         ("repair", "process", {"schedule": "cosine", "beta_start": 0.0, "beta_end": 0.0}),
-        ("start", "process", {"start": "moments"}),
+        ("start", "sampling", {"start": "moments"}),
         ("target", "process", {"target": "v"}),
         ("repair", "process", {"beta_start": 0.001, "beta_end": 0.2}),
         ("guidance", "sampling", {"guidance": 2.0}),

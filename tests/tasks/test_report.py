@@ -161,6 +161,17 @@ def test_models_are_compared_image_by_image(page: Page) -> None:
     assert "Only Course DDPM right" in page.text
 
 
+def test_a_sampler_that_starts_from_a_gaussian_says_so(
+    workspace: tuple[Path, Params], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    assert "Gaussian start" not in page.text
+    course = workspace[1].variants["course"]
+    started = replace(course, sampling=replace(course.sampling, start="moments"))
+    evidence = read_evidence({**workspace[1].variants, "course": started})
+    assert "ddpm, Gaussian start" in unescaped(report_tables.sampling_table(evidence))
+
+
 def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     workspace: tuple[Path, Params], page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,15 @@ def test_what_a_training_is_resumed_by_tells_apart_the_runs_that_hold_its_histor
     assert (identity(stage, code="b") == identity(stage)) is same
 
 
+def test_another_start_of_sampling_is_the_same_training_under_another_name() -> None:
+    root = Path(__file__).parents[2]
+    full = load_params(root / PARAMS, root / "profiles" / "full.yaml")
+    one, other = (run_params(full, "train", variant) for variant in ("course", "course_start"))
+    assert {key for key in one if one[key] != other[key]} == {"variant", "title"}
+    one, other = (run_params(full, "sample", variant) for variant in ("course", "course_start"))
+    assert {key for key in one if one[key] != other[key]} == {"variant", "title", "sampling.start"}
+
+
 def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> None:
     shown = {stage: run_params(PROJECT, stage, "course") for stage in GROUPS}
     assert len({tuple(values) for values in shown.values()}) == 1
