@@ -132,6 +132,11 @@ class Evidence:
         """The variant that the others are compared with, if this build has it."""
         return next((variant for variant in self.variants if variant.name == BASELINE), None)
 
+    def trained(self) -> list[VariantEvidence]:
+        """The variants that were trained themselves: all but those with the weights of another one of this build."""
+        own = {variant.name for variant in self.variants if "taken_from" not in variant.train}
+        return [variant for variant in self.variants if variant.train.get("taken_from") not in own]
+
     def epochs(self, variant: VariantEvidence) -> float:
         """How often a variant's training saw every training image, on average."""
         return float(variant.train["images"] / sum(self.prepare["counts"]["train"]))

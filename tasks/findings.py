@@ -81,7 +81,7 @@ def loss_finding(evidence: Evidence) -> Finding | None:
 
 def validation_finding(evidence: Evidence) -> Finding:
     """Whether the validation loss falls from the first snapshot to the end; not answered where these are the same."""
-    ends = [(v, v.train["snapshots"][0]["val_loss"], v.train["val_loss_final"]) for v in evidence.variants]
+    ends = [(v, v.train["snapshots"][0]["val_loss"], v.train["val_loss_final"]) for v in evidence.trained()]
     fell = [last < first for _, first, last in ends]
     verdict: Verdict = "confirmed" if all(fell) else "confirmed in part" if any(fell) else "refuted"
     parts = [

@@ -10,6 +10,8 @@ import pandas as pd
 from tasks.files import disk_errors, write_text
 
 Row = dict[str, Any]
+HISTORY, NOISE_LEVELS = "history.csv", "noise_levels.csv"
+"""The tables that a finished training makes of its journals."""
 COLUMNS = ("step", "images", "seconds", "train_loss", "val_loss", "lr", "grad_norm")
 
 

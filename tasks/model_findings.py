@@ -27,8 +27,16 @@ def ranking_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdow
 
 def trained_text(evidence: Evidence) -> Markdown:
     """How often each training saw its images, without which a comparison means little."""
-    parts = [f"{evidence.epochs(variant):.2g} times by {variant.spec.title}" for variant in evidence.variants]
-    return escape(f"On average, each training image was seen {listed(parts)}.")
+    parts = [f"{evidence.epochs(variant):.2g} times by {variant.spec.title}" for variant in evidence.trained()]
+    return escape(f"On average, each training image was seen {listed(parts)}. {shared_text(evidence)}".rstrip())
+
+
+def shared_text(evidence: Evidence) -> str:
+    """Whose weights are another variant's, a sentence each, in plain text; empty where every variant was trained."""
+    titles, trained = {variant.name: variant.spec.title for variant in evidence.variants}, evidence.trained()
+    sharing = [variant for variant in evidence.variants if variant not in trained]
+    pairs = [(variant.spec.title, titles[variant.train["taken_from"]]) for variant in sharing]
+    return " ".join(f"{title} was not trained separately: its weights are those of {other}." for title, other in pairs)
 
 
 def against_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown | None:

@@ -21,7 +21,8 @@ VARIANT_STAGES = ("train", "sample", "score", "evaluate")
 JUDGE_STAGES = ("critic", "scorer", "references")
 RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
-TIMES = ("seconds", "images_per_second", "environment")
+CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "taken_from")
+"""What a stage's metrics tell of how its results came about, not of what they are."""
 MEASURED = ("device", "device_name", "torch", "threads")
 """Of a stage's own record of its environment, what becomes a tag."""
 ENLARGED = 3
@@ -173,11 +174,11 @@ def note_run(stage: str, variant: str | None, begun: Beginning, finished: bool, 
 
 
 def outputs_digest(stage: str, variant: str | None) -> str:
-    """Digest of a stage's results without what the clock and the machine put into them; empty if there are none."""
+    """Digest of a stage's results without the circumstances under which they came about; empty if there are none."""
     path = metrics_file(stage, variant)
     if not path.is_file():
         return ""
-    return sha256_json({key: value for key, value in read_json(path).items() if key not in TIMES})
+    return sha256_json({key: value for key, value in read_json(path).items() if key not in CIRCUMSTANCES})
 
 
 def history_points(row: Mapping[str, Any], step: int) -> list[Point]:

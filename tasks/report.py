@@ -256,6 +256,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_pairs": len(pairs),
         "trained": model_findings.trained_text(evidence),
+        "shared": model_findings.shared_text(evidence),
         "sweep": sweep_text(evidence),
         "sweep_table": lambda: sweep_table(evidence),
         "memorisation": memorisation_text(evidence),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,7 @@ from tasks.batches import training_batches
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
-from tasks.journal import Journal, Row
+from tasks.journal import HISTORY, NOISE_LEVELS, Journal, Row
 from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
 from tasks.params import Compute, Variant
@@ -28,17 +29,25 @@ from tasks.resume_state import mark_published, sweep_recorded
 from tasks.signals import stop_requests
 from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
 from tasks.training_run import TrainingRun, begin_run
+from tasks.twin_training import finished_twin, take_over
 from tasks.validation import Validation
 from tasks.weights import WEIGHTS, save_model
 
 logger = logging.getLogger(__name__)
-HISTORY = "history.csv"
 
 
 def run_training(
-    variant: str, spec: Variant, compute: Compute, seed: int, sink: MetricSink | None = None
+    variant: str,
+    spec: Variant,
+    compute: Compute,
+    seed: int,
+    sink: MetricSink | None = None,
+    others: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Train a variant, or go on where an interrupted run of the same identity stopped.
+
+    Where another variant's finished training has the same identity, its results have the same bits and are taken over;
+    see :mod:`tasks.twin_training`.
 
     Writes the averaged weights with their card, the history, the validation loss by noise level and the snapshots under
     ``artifacts/<variant>/``, and the summary that it returns under ``reports/metrics/train/``. The run's own state
@@ -50,6 +59,7 @@ def run_training(
         compute: device, threads and precision.
         seed: the user's seed.
         sink: told of every row of the history as it is written; whoever opened it closes it.
+        others: the build's other variants, whose trainings may be this one too.
 
     Raises:
         StoppedError: a signal asked to stop; the state was saved.
@@ -59,8 +69,10 @@ def run_training(
     """
     sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
-    split = load_split("train")
     config = run_config(spec, compute, seed, device)
+    if twin := finished_twin(config, others):
+        return take_over(variant, twin, spec.training)
+    split = load_split("train")
     folder = WORK / variant / sha256_json(config)[:16]
     run = begin_run(folder, spec, config, split, device)
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
@@ -164,7 +176,7 @@ def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
     card["snapshots"] = publish_snapshots(variant, run.folder, training)
     digest = save_model(variant, run.ema.model, {**card, "environment": environment})
     write_table(artifact(variant, HISTORY), trainer.journal.table())
-    write_table(artifact(variant, "noise_levels.csv"), pd.DataFrame(trainer.levels.rows))
+    write_table(artifact(variant, NOISE_LEVELS), pd.DataFrame(trainer.levels.rows))
     summary = {
         "variant": variant,
         "parameters": parameters,

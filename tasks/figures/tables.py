@@ -29,12 +29,12 @@ def spread(name: str, block: Json) -> dict[str, float]:
 
 
 def _row(evidence: Evidence, row: Judged) -> dict[str, Any]:
-    trained: dict[str, Any] = {"parameters": None, "images_trained": None, "seconds": None}
+    trained: dict[str, Any] = dict.fromkeys(("parameters", "images_trained", "seconds", "weights_of"))
     for variant in evidence.variants:
         if row.measured and variant.name == row.key:
             train = variant.train
             trained = {"parameters": train["parameters"], "images_trained": train["images"]}
-            trained["seconds"] = train["seconds"]
+            trained |= {"seconds": train["seconds"], "weights_of": train.get("taken_from", variant.name)}
     judged: dict[str, Any] = {"images_judged": row.critic["num_images"]}
     judged |= spread("class_accuracy", row.critic["accuracy"])
     for key in ("fid", "kid"):

@@ -76,6 +76,24 @@ def test_the_courses_kind_of_network_has_the_sources_levels_and_places_at_any_wi
     assert not torch.equal(*seen["conditioned"])
 
 
+def of(variant: VariantEvidence, name: str, taken_from: str) -> VariantEvidence:
+    return replace(variant, name=name, train={**variant.train, "taken_from": taken_from})
+
+
+def test_a_variant_with_anothers_weights_was_not_trained(evidence: Evidence) -> None:
+    course, flagship = evidence.variants
+    build = replace(evidence, variants=(of(course, "start", "course"), course, flagship))
+    assert [variant.name for variant in build.trained()] == ["course", "flagship"]
+
+
+def test_weights_of_a_variant_that_the_build_lacks_stand_for_their_training(evidence: Evidence) -> None:
+    course, flagship = evidence.variants
+    build = replace(evidence, variants=(of(course, "start", "course"), flagship))
+    assert [variant.name for variant in build.trained()] == ["start", "flagship"]
+    crossed = replace(evidence, variants=(of(course, "one", "other"), of(course, "other", "one")))
+    assert [variant.name for variant in crossed.trained()] == ["one", "other"]
+
+
 def test_epochs_and_held_out_images_are_counted(evidence: Evidence) -> None:
     course = evidence.variants[0]
     twice = replace(course, train={**course.train, "images": 110_000})

@@ -20,9 +20,9 @@ from tasks.errors import IntegrityError, MissingResourceError
 from tasks.evidence import interval, read_evidence
 from tasks.figures.comparisons import write_comparisons
 from tasks.figures.tables import write_tables
-from tasks.files import read_json, sha256_file, write_json
+from tasks.files import read_json, read_table, sha256_file, write_json
 from tasks.params import Params
-from tasks.paths import FIGURES, REPORTS, metrics_file
+from tasks.paths import FIGURES, REPORTS, metrics_file, table_file
 from tasks.questions import QUESTIONS, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report
 from tasks.wording import escape, number_interval, percent_interval
@@ -201,6 +201,28 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     # 12 a class, of which 6 and 10 are right
     expected = "Of 120 shared seeds, Few steps alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
+
+
+def test_a_variant_with_anothers_weights_is_not_presented_as_trained(
+    workspace: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    whole = unescaped(source_of(params))
+    assert "This build trained and sampled 2 models; two judges" in whole
+    said = "Flagship was not trained separately: its weights are those of Course DDPM."
+    assert said not in whole
+    with changed(metrics_file("train", "flagship"), taken_from="course"):
+        shared = unescaped(source_of(params))
+        write_tables(read_evidence(params.variants))
+        rows = read_table(table_file("variants")).set_index("name")
+    write_tables(read_evidence(params.variants))
+    assert "trained and sampled 1 model and sampled 1 more with the weights of another; two judges" in shared
+    assert shared.count(said) == 3  # in the summary, and where losses and times are
+    assert "times by Flagship" not in shared
+    assert "Flagship: 0.109 to 0.109 on" not in shared
+    assert "Flagship: 0.109 to 0.109 on" in whole
+    assert rows["weights_of"].dropna().to_dict() == {"course": "course", "flagship": "course"}
 
 
 @pytest.mark.parametrize(
