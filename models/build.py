@@ -8,7 +8,8 @@ from models.ddpm import Ddpm
 from models.diffusion import Diffusion
 from models.edm import Edm
 from models.edm_unet import EdmUNet
-from models.spec import CourseUNetSpec, DdpmSpec, NetworkSpec, ProcessSpec
+from models.priors import images_shown
+from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, NetworkSpec, ProcessSpec
 
 
 def build_network(network: NetworkSpec, process: ProcessSpec) -> nn.Module:
@@ -16,14 +17,14 @@ def build_network(network: NetworkSpec, process: ProcessSpec) -> nn.Module:
 
     Args:
         network: kind and size.
-        process: the noising it will undo; it says what range the levels have.
+        process: the noising it will undo; it says what range the levels have and what the network is shown.
 
     Returns:
         A module called as (x, level, labels, keep).
     """
     if isinstance(network, CourseUNetSpec):
         return CourseUNet(network, process.steps if isinstance(process, DdpmSpec) else 1)
-    return EdmUNet(network)
+    return EdmUNet(network, images_shown(process) if isinstance(process, EdmSpec) else 1)
 
 
 def build_diffusion(network: NetworkSpec, process: ProcessSpec, seed: int) -> Diffusion:

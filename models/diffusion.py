@@ -72,6 +72,15 @@ class Diffusion(nn.Module, ABC):
             std: standard deviation of the pixels around ``mean_image``, in grey levels, above 0.
         """
 
+    def fit_prior(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        """Learn in closed form what a process wants to know of the training images: nothing, unless it says more.
+
+        Args:
+            images: all training images, uint8, shape (N, 28, 28).
+            labels: int64 class per image, shape (N,).
+            generator: a CPU generator.
+        """
+
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to what the process noises, float32 (B, 1, 28, 28)."""

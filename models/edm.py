@@ -1,10 +1,9 @@
-"""Continuous diffusion with the preconditioning and loss of Karras et al. 2022.
+"""Continuous diffusion with the preconditioning and loss of Karras et al. 2022, on any prior.
 
 The noisy image is x0 + sigma * eps. The network works on inputs, targets and losses of unit size at every sigma.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from models.guidance import guided
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
+from models.priors import build_prior
 from models.sigma_samplers import heun, sigma_grid
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
 from models.starts import ClassMoments
@@ -23,54 +23,15 @@ MULTISTEP = {"dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m, "ipndm": ipndm, "unipc"
 """Samplers of one evaluation a step, by their name in ``params.yaml``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preconditioning:
-    """D(x; sigma) = c_skip * x + c_out * F(c_in * x; c_noise) (Karras et al. 2022, equation 7 and table 1).
-
-    Attributes:
-        c_skip: shape (B, 1, 1, 1).
-        c_out: shape (B, 1, 1, 1).
-        c_in: shape (B, 1, 1, 1).
-        c_noise: what the network is told about sigma, ln(sigma) / 4, shape (B,).
-    """
-
-    c_skip: Tensor
-    c_out: Tensor
-    c_in: Tensor
-    c_noise: Tensor
-
-
-def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
-    """The four coefficients of Karras et al. 2022, table 1.
-
-    Args:
-        sigma: noise level, above 0, shape (B,).
-        sigma_data: standard deviation of the clean, encoded pixels.
-    """
-    s = sigma.view(-1, 1, 1, 1)
-    total = s.square() + sigma_data**2
-    return Preconditioning(
-        c_skip=sigma_data**2 / total,
-        c_out=s * sigma_data / total.sqrt(),
-        c_in=total.rsqrt(),
-        c_noise=sigma.log() / 4.0,
-    )
-
-
-def loss_weight(sigma: Tensor, sigma_data: float) -> Tensor:
-    """lambda(sigma) = 1 / c_out^2: all levels weigh alike at the start (Karras et al. 2022, table 1), shape (B,)."""
-    return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
-
-
 class Edm(Diffusion):
-    """Noising by x0 + sigma * eps; the network's preconditioned output is the clean image.
+    """Noising by x0 + sigma * eps; the network mends what a prior guesses of the clean image.
 
     Pixels are centred by the mean image and scaled to a standard deviation of ``sigma_data``; before
     :meth:`fit_pixels` they lie in [-1, 1]. The level is sigma, and the network is told ln(sigma) / 4.
 
     Args:
         network: see :class:`models.diffusion.Diffusion`.
-        spec: sigma_data and the distribution of sigma in training.
+        spec: sigma_data, the prior and the distribution of sigma in training.
     """
 
     pixel_mean: Tensor
@@ -79,6 +40,7 @@ class Edm(Diffusion):
     def __init__(self, network: nn.Module, spec: EdmSpec) -> None:
         super().__init__(network)
         self.spec = spec
+        self.prior = build_prior(spec)
         self.register_buffer("pixel_mean", torch.full((28, 28), HALF))
         self.register_buffer("pixel_scale", torch.tensor(HALF))
 
@@ -92,6 +54,10 @@ class Edm(Diffusion):
             raise ValueError(f"cannot scale pixels of standard deviation {std}")
         self.pixel_mean.copy_(mean_image)
         self.pixel_scale.fill_(std / self.spec.sigma_data)
+
+    def fit_prior(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        """Fit the prior to the encoded training images."""
+        self.prior.fit(self.encode(images), labels, generator)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to centred, scaled pixels (B, 1, 28, 28)."""
@@ -111,7 +77,9 @@ class Edm(Diffusion):
         return sigma_at(share, self.spec)
 
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
-        """D(x; sigma): the clean images that the network sees in x (Karras et al. 2022, equation 7).
+        """D(x; sigma): the prior's guess, mended by the network in units of its error.
+
+        With the isotropic prior this is equation 7 of Karras et al. 2022.
 
         Args:
             x: noisy images, shape (B, 1, 28, 28).
@@ -119,22 +87,27 @@ class Edm(Diffusion):
             labels: int64 class per image, shape (B,).
             keep: 1 to show the label, 0 to hide it, shape (B,).
         """
-        c = precondition(sigma, self.spec.sigma_data)
-        output: Tensor = self.network(c.c_in * x, c.c_noise, labels, keep)
-        return c.c_skip * x + c.c_out * output
+        guess = self.prior(x, sigma, labels, keep)
+        output: Tensor = self.network(guess.seen, sigma.log() / 4.0, labels, keep)
+        mended: Tensor = guess.x0 + guess.error * output
+        return mended
 
     def loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw) -> Tensor:
-        """lambda(sigma) * mean squared error of the denoised images (Karras et al. 2022, equation 2), shape (B,)."""
+        """Weighted mean squared error of the denoised images (Karras et al. 2022, equation 2), shape (B,)."""
         sigma = draw.level.to(x0)
         x = x0 + sigma.view(-1, 1, 1, 1) * draw.eps.to(x0)
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """What the error of the clean image counts for at noise levels ``sigma``, shape (B,)."""
-        data = self.spec.sigma_data
+        """What the error of the clean image counts for at noise levels ``sigma``, shape (B,).
+
+        The inverse of the prior's own squared error, so that all levels weigh alike at the start (lambda of Karras et
+        al. 2022, table 1, for the isotropic prior), or the capped signal-to-noise ratio.
+        """
         if self.spec.min_snr_gamma == 0.0:
-            return loss_weight(sigma, data)
+            return self.prior.error(sigma).square().reciprocal()
+        data = self.spec.sigma_data
         return (data / sigma).square().clamp(max=self.spec.min_snr_gamma) / data**2
 
     def sample(

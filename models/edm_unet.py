@@ -128,13 +128,14 @@ class EdmUNet(nn.Module):
 
     Args:
         spec: channels at 14x14 and 7x7, blocks per level each way, heads, width of the embedding, dropout.
+        images: how many pictures it is shown at once, such as the noisy image and a prior's guess.
     """
 
-    def __init__(self, spec: EdmUNetSpec) -> None:
+    def __init__(self, spec: EdmUNetSpec, images: int = 1) -> None:
         super().__init__()
         wide, deep = spec.channels
         self.embedding = JointEmbedding(spec.embedding)
-        self.stem = conv3x3(4, wide)
+        self.stem = conv3x3(4 * images, wide)
         self.encoder14 = Encoder(wide, spec)
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * wide, deep, kernel_size=1))
         self.encoder7 = Encoder(deep, spec)
@@ -148,7 +149,7 @@ class EdmUNet(nn.Module):
         """Answer for scaled noisy images.
 
         Args:
-            x: images of about unit variance, shape (B, 1, 28, 28).
+            x: images of about unit variance, shape (B, images, 28, 28).
             level: noise level c_noise = ln(sigma) / 4 of each image, shape (B,).
             labels: int64 in 0..9, shape (B,).
             keep: 1 where the network may see the label, 0 where it is hidden, shape (B,).

@@ -118,6 +118,12 @@ class EdmSpec:
     kind: Literal["edm"]
     sigma_data: float
     """Standard deviation of the centred, scaled training pixels."""
+    prior: Literal["isotropic", "mixture"]
+    """What the network starts from: c_skip * x of Karras et al. 2022, or the guess of a mixture of Gaussians."""
+    components: int
+    rank: int
+    subspace: int
+    """Size of the mixture: Gaussians a class, directions of each, dimensions they live in; 0 if isotropic."""
     density: Literal["log_normal", "cosine"]
     """How sigma is drawn in training: ln(sigma) normal, or the interpolated cosine of Hoogeboom et al. 2023."""
     log_sigma_mean: float
@@ -128,6 +134,7 @@ class EdmSpec:
 
     def __post_init__(self) -> None:
         require(0.0 < self.sigma_data <= 10.0, "sigma_data", "a number between 0 and 10")
+        self._require_prior()
         require(-10.0 <= self.log_sigma_mean <= 10.0, "log_sigma_mean", "a number from -10 to 10")
         if self.density == "log_normal":
             require(0.0 < self.log_sigma_std <= 10.0, "log_sigma_std", "a number between 0 and 10")
@@ -135,6 +142,15 @@ class EdmSpec:
             require(self.log_sigma_mean == 0.0, "log_sigma_mean", "0 with a cosine density")
             require(self.log_sigma_std == 0.0, "log_sigma_std", "0 with a cosine density")
         require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
+
+    def _require_prior(self) -> None:
+        if self.prior == "isotropic":
+            for key in ("components", "rank", "subspace"):
+                require(getattr(self, key) == 0, key, "0 with an isotropic prior")
+        else:
+            require(1 <= self.components <= 100, "components", "a number from 1 to 100")
+            require(1 <= self.subspace <= 784, "subspace", "a number from 1 to 784")
+            require(1 <= self.rank <= self.subspace, "rank", "a number from 1 to subspace")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

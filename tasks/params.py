@@ -259,6 +259,9 @@ class Variant:
             require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
             moot = self.process.zero_terminal and self.sampling.start == "moments"
             require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
+        if isinstance(self.process, EdmSpec):
+            shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
+            require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from models.training import build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
 from tasks.params import Variant
-from tasks.seeds import derived_seed
+from tasks.seeds import derived_seed, torch_generator
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +94,13 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         folder: where the run keeps its state.
         spec: the variant.
         config: identity of the run, with the user's ``seed``.
-        split: training images, whose statistics scale the pixels.
+        split: training images, whose statistics scale the pixels and make the prior.
         device: where to train.
     """
     diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
     pixels = pixel_statistics(split.images)
     diffusion.fit_pixels(pixels.mean_image, pixels.std)
+    diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_decay)
     run = TrainingRun(folder, config, diffusion, ema, build_optimizers(diffusion, spec.training))

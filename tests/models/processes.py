@@ -23,9 +23,18 @@ def edm(**changes: Any) -> EdmSpec:
     """The preconditioning of Karras et al. 2022 on data of standard deviation 0.5."""
     plain: dict[str, Any] = {
         "sigma_data": 0.5,
+        "prior": "isotropic",
+        "components": 0,
+        "rank": 0,
+        "subspace": 0,
         "density": "log_normal",
         "log_sigma_mean": -1.0,
         "log_sigma_std": 1.2,
         "min_snr_gamma": 0.0,
     }
     return EdmSpec(kind="edm", **{**plain, **changes})
+
+
+def mixture_edm(components: int = 2, rank: int = 3, subspace: int = 8) -> EdmSpec:
+    """The same on a small mixture of Gaussians."""
+    return edm(prior="mixture", components=components, rank=rank, subspace=subspace)

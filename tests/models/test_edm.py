@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.diffusion import Draw
-from models.edm import Edm, loss_weight, precondition
+from models.edm import Edm
 from models.noise import ImageNoise
+from models.preconditioning import precondition
 from models.sigma_samplers import sigma_grid
 from models.spec import DiscreteSamplerSpec
 from models.times import sigma_quantile
@@ -57,7 +58,10 @@ def test_network_is_told_a_quarter_of_the_log() -> None:
 
 
 def test_effective_weight_is_one() -> None:
-    assert_close(loss_weight(SIGMA, 0.5) * precondition(SIGMA, 0.5).c_out.flatten() ** 2, torch.ones_like(SIGMA))
+    """lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 of table 1."""
+    weight = Edm(nn.Identity(), SPEC).weight(SIGMA)
+    assert_close(weight, (SIGMA**2 + 0.25) / (SIGMA * 0.5) ** 2)
+    assert_close(weight * precondition(SIGMA, 0.5).c_out.flatten() ** 2, torch.ones_like(SIGMA))
 
 
 def test_preconditioning_parity_with_diffusers() -> None:

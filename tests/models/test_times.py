@@ -34,7 +34,7 @@ def test_log_normal_quantiles() -> None:
 
 
 def published(u: float, image_d: float, noise_d_low: float, noise_d_high: float) -> float:
-    """Sigma by the paper's formulas, with t = u from clean (0) to noise (1): shifted cosines, interpolated in log-SNR."""
+    """Sigma by the paper's formulas, with t = u from clean to noise: shifted cosines, interpolated in log-SNR."""
     t_min, t_max = math.atan(1e-2), math.atan(1e2)
 
     def shifted(noise_d: float) -> float:

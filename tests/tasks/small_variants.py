@@ -10,7 +10,7 @@ from models.spec import (
     TrainingSpec,
 )
 from tasks.params import Compute, Variant
-from tests.models.processes import ddpm, edm
+from tests.models.processes import ddpm, mixture_edm
 
 SEED = 11
 CPU = Compute(device="cpu", threads=1, precision="float32")
@@ -46,7 +46,7 @@ FROM_MOMENTS = replace(COURSE, title="Small start", sampling=replace(COURSE.samp
 FLAGSHIP = Variant(
     title="Small flagship",
     network=EdmUNetSpec(kind="edm_unet", channels=(16, 16), blocks=1, heads=2, embedding=16, dropout=0.0),
-    process=edm(),
+    process=mixture_edm(),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
     sampling=SigmaSamplerSpec(
         kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0
