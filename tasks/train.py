@@ -55,7 +55,7 @@ def run_training(
         StoppedError: a signal asked to stop; the state was saved.
         DivergedError: the loss or its gradient is not finite; the last checkpoint is kept.
         ConfigError: the run's folder holds a checkpoint of another configuration.
-        IntegrityError: the run's checkpoints, or its data, are damaged.
+        IntegrityError: the run's checkpoints or snapshots, or its data, are damaged.
     """
     sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
