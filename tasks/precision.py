@@ -46,6 +46,11 @@ def chosen_precision(compute: Compute, device: torch.device) -> str:
     return "bfloat16" if _remembered_gain(compute.threads) >= LEAST_GAIN else "float32"
 
 
+def autocast(compute: Compute, device: torch.device) -> torch.autocast:
+    """The mixed-precision context that ``compute.precision`` asks for; disabled for float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen_precision(compute, device) == "bfloat16")
+
+
 def bfloat16_gain() -> float:
     """How many times faster a residual block is in bfloat16, forward and backward: the median of pairs of trials.
 

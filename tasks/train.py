@@ -21,9 +21,9 @@ from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
 from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
-from tasks.precision import chosen_precision
+from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
-from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.reproducibility import environment_record, prepare_compute
 from tasks.resume_state import mark_published, sweep_recorded
 from tasks.signals import stop_requests
 from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
@@ -66,7 +66,7 @@ def run_training(
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
     trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
-    return publish(trainer, environment_record(compute, device))
+    return publish(trainer, environment_record(compute, device, chosen_precision(compute, device)))
 
 
 def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:

@@ -44,6 +44,14 @@ def test_what_a_training_is_resumed_by_tells_apart_the_runs_that_hold_its_histor
     assert (identity(stage, code="b") == identity(stage)) is same
 
 
+@pytest.mark.parametrize("stage", ["critic", "scorer", "references", "judges"])
+def test_the_precision_of_the_models_makes_no_other_judge(stage: str) -> None:
+    rounded = replace(PROJECT, compute=replace(PROJECT.compute, precision="bfloat16"))
+    slower = replace(PROJECT, compute=replace(PROJECT.compute, threads=PROJECT.compute.threads + 1))
+    found, *others = (run_identity(params, stage, None, "data", {}) for params in (PROJECT, rounded, slower))
+    assert [other == found for other in others] == [True, False]
+
+
 def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> None:
     shown = {stage: run_params(PROJECT, stage, "course") for stage in GROUPS}
     assert len({tuple(values) for values in shown.values()}) == 1
