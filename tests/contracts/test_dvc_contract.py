@@ -27,6 +27,7 @@ WITHOUT_EFFECT = {
     "tasks/lineage.py",
     "tasks/live_tracking.py",
     "tasks/locked_build.py",
+    "tasks/locks.py",
     "tasks/metrics.py",
     "tasks/params.py",
     "tasks/paths.py",
