@@ -22,7 +22,7 @@ JUDGE_STAGES = ("critic", "scorer", "references")
 RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
 TIMES = ("seconds", "images_per_second", "environment")
-MEASURED = ("device", "device_name", "torch", "threads")
+MEASURED = ("device", "device_name", "torch", "threads", "precision")
 """Of a stage's own record of its environment, what becomes a tag."""
 ENLARGED = 3
 COLUMNS = 10
@@ -120,7 +120,7 @@ def beginning(stage: str, variant: str | None) -> Beginning:
         variant: its variant, or None for a judge.
     """
     params = load_params()
-    training = training_marks(params.compute.device) if stage == "train" else _training(variant)
+    training = training_marks(params.compute) if stage == "train" else _training(variant)
     return Beginning(params, _data_sha256(), training, {**git_tags(), **software_tags()}, git_diff(), _now())
 
 
@@ -158,7 +158,7 @@ def group_record(member: RunRecord) -> RunRecord:
     begun, variant = member.begun, member.variant
     stage = "variant" if variant else "judges"
     identity = run_identity(begun.params, stage, variant, begun.data_sha256, begun.training)
-    kept = (*ORIGIN, "device", "torch", "threads") if member.stage in ("train", *JUDGE_STAGES) else ()
+    kept = (*ORIGIN, *MEASURED) if member.stage in ("train", *JUDGE_STAGES) else ()
     tags = {key: value for key, value in member.tags.items() if key.startswith(kept)}
     tags |= {"config.sha256": identity, "seed": member.tags["seed"], "stage": stage}
     return RunRecord(stage, variant, begun, identity, "", run_params(begun.params, stage, variant), tags)
@@ -263,7 +263,7 @@ def _tags(stage: str, begun: Beginning, identity: str) -> dict[str, str]:
     tags = {**begun.tags, "config.sha256": identity, "seed": str(begun.params.seed), "stage": stage}
     tags |= {"data.sha256": begun.data_sha256} if begun.data_sha256 else {}
     known = begun.training if stage == "train" else {}
-    return tags | {key: known[key] for key in ("device", "torch") if key in known}
+    return tags | {key: known[key] for key in MEASURED if key in known}
 
 
 def _measured_tags(stage: str, variant: str | None) -> dict[str, str]:

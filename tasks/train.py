@@ -60,7 +60,7 @@ def run_training(
     sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
     split = load_split("train")
-    config = run_config(spec, compute, seed, device)
+    config = run_config(spec, compute, seed)
     folder = WORK / variant / sha256_json(config)[:16]
     run = begin_run(folder, spec, config, split, device)
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
@@ -69,16 +69,19 @@ def run_training(
     return publish(trainer, environment_record(compute, device, chosen_precision(compute, device)))
 
 
-def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
-    """Everything on which the bits of the trained weights depend; its hash names the run."""
+def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
+    """Everything on which the bits of the trained weights depend; its hash names the run.
+
+    Device and precision stand in it as they were chosen, so that ``auto`` is the run that it leads to.
+    """
     config = {
         "network": asdict(spec.network),
         "process": asdict(spec.process),
         "training": asdict(spec.training),
         "seed": seed,
-        "compute": {**asdict(compute), "precision": chosen_precision(compute, device)},
+        "threads": compute.threads,
         "data_sha256": sha256_file(split_file("train")),
-        **training_marks(device.type),
+        **training_marks(compute),
     }
     plain: dict[str, Any] = json.loads(json.dumps(config))
     return plain
