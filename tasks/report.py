@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from models.intervals import wilson
 from models.spec import DdpmSpec, EdmSpec
 from tasks import class_findings, findings, model_findings, report_tables, wording
+from tasks.alike import mixture_text
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
@@ -201,6 +202,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
+        "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,
         "row_images": row_images(evidence),

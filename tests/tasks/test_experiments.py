@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.evidence import Evidence, read_evidence
-from tasks.experiments import EXPERIMENTS, experiment_text, reaches_noise
+from tasks.experiments import confounded, contrasts, experiment_text, reaches_noise
 from tasks.pairing import Pair, Pairs
 from tasks.params import Variant
 from tests.tasks.report_workspace import build_workspace
@@ -35,7 +35,7 @@ def with_variant(evidence: Evidence, model: int, name: str, change: Callable[[Va
 
 
 def names(evidence: Evidence, key: str) -> list[tuple[str, str]]:
-    return [(changed.name, other.name) for changed, other in EXPERIMENTS[key](evidence)]
+    return [(changed.name, other.name) for changed, other in contrasts(key, evidence)]
 
 
 def test_a_repair_is_named_before_what_it_repairs_whatever_their_order(evidence: Evidence) -> None:
@@ -56,6 +56,17 @@ def test_other_betas_are_a_repair_only_where_one_schedule_of_two_reaches_noise(
     added = replace(build, variants=build.variants[2:])
     assert names(added, "repair") == []
     assert reaches_noise(added, added.variants[0]) is (betas[0] >= 0.2)
+
+
+@pytest.mark.parametrize("stage", ["train", "sample"])
+def test_variants_that_were_computed_differently_are_not_compared(stage: str, evidence: Evidence) -> None:
+    repaired = with_course(evidence, "whole", beta_end=0.2)
+    *others, whole = repaired.variants
+    rounded = {**getattr(whole, stage), "environment": {"device": "cpu", "precision": "bfloat16"}}
+    mixed = replace(repaired, variants=(*others, replace(whole, **{stage: rounded})))
+    assert (names(repaired, "repair"), confounded("repair", repaired)) == ([("whole", "course")], [])
+    assert names(mixed, "repair") == []
+    assert [(changed.name, other.name) for changed, other in confounded("repair", mixed)] == [("whole", "course")]
 
 
 def test_a_process_without_a_last_step_reaches_noise(evidence: Evidence) -> None:

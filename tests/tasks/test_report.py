@@ -192,6 +192,21 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     assert expected in unescaped(compared)
 
 
+def test_a_mixture_of_precisions_is_said_wherever_models_are_ranked_and_else_nothing(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    said = "The models were not computed alike"
+    assert said not in source_of(workspace[1])
+    environment = read_json(metrics_file("train", "course"))["environment"]
+    with changed(metrics_file("train", "course"), environment={**environment, "precision": "bfloat16"}):
+        source = unescaped(source_of(workspace[1]))
+    summary, _, rest = source.partition("# Understanding diffusion")
+    models, _, samples = rest.partition("## What the samples say")
+    assert [part.count(said) for part in (summary, models, samples)] == [1, 1, 1]
+    assert "Course DDPM trained on the CPU in bfloat16 and sampled on the CPU in float32; Flagship" in summary
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [
