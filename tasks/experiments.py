@@ -9,7 +9,7 @@ from typing import Any
 from models.spec import DdpmSpec
 from tasks.alike import computed_alike
 from tasks.evidence import Evidence, VariantEvidence, interval
-from tasks.model_findings import paired_sentence
+from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.params import Variant
@@ -73,6 +73,18 @@ def contrasts(key: str, evidence: Evidence) -> list[Contrast]:
 def confounded(key: str, evidence: Evidence) -> list[Contrast]:
     """The comparisons that would answer a question, had both variants been computed alike; see :func:`contrasts`."""
     return [pair for pair in EXPERIMENTS[key](evidence) if not computed_alike(*pair)]
+
+
+def asked(evidence: Evidence) -> set[frozenset[str]]:
+    """The comparisons that a build makes whatever is measured: its variants with the baseline, and its contrasts.
+
+    Returns:
+        The names of the two variants of each.
+    """
+    baseline = evidence.baseline()
+    pairs = [(variant, baseline) for variant in compared(evidence)] if baseline else []
+    pairs += [contrast for key in EXPERIMENTS for contrast in contrasts(key, evidence)]
+    return {frozenset((one.name, other.name)) for one, other in pairs}
 
 
 def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:

@@ -17,7 +17,7 @@ from tasks.alike import mixture_text
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
-from tasks.experiments import experiment_text
+from tasks.experiments import asked, experiment_text
 from tasks.files import read_table, require_file
 from tasks.gate import box_blur_note, with_gate
 from tasks.labels import NUM_CLASSES
@@ -109,7 +109,7 @@ def read_measurements(variants: Mapping[str, Variant], settings: Settings) -> Me
     evidence = with_gate(read_evidence(variants), settings.report.gate)
     recognition, agreement = (read_table(table_file(name)) for name in ("recognition", "agreement"))
     claims = findings.findings(evidence, recognition, agreement, settings.evaluate.confidence)
-    return Measured(evidence, recognition, read_pairs(), claims)
+    return Measured(evidence, recognition, read_pairs(asked(evidence)), claims)
 
 
 def report_markdown(measured: Measured, settings: Settings) -> str:
@@ -256,7 +256,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "ranking": model_findings.ranking_text(evidence, pairs, confidence),
         "against": model_findings.against_text(evidence, pairs, confidence),
         "against_table": lambda: model_findings.against_table(evidence, pairs),
-        "num_pairs": len(pairs),
+        "num_asked": pairs.num_asked,
         "trained": model_findings.trained_text(evidence),
         "sweep": sweep_text(evidence),
         "sweep_table": lambda: sweep_table(evidence),

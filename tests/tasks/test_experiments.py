@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.evidence import Evidence, read_evidence
-from tasks.experiments import confounded, contrasts, experiment_text, reaches_noise
+from tasks.experiments import asked, confounded, contrasts, experiment_text, reaches_noise
 from tasks.pairing import Pair, Pairs
 from tasks.params import Variant
 from tests.tasks.report_workspace import build_workspace
@@ -75,6 +75,17 @@ def test_a_process_without_a_last_step_reaches_noise(evidence: Evidence) -> None
     assert not reaches_noise(evidence, course)
 
 
+def test_what_is_asked_is_each_variant_with_the_baseline_and_the_contrasts(evidence: Evidence) -> None:
+    def fewer(spec: Variant) -> Variant:
+        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
+
+    build = with_variant(with_course(evidence, "whole", beta_end=0.2), 1, "few", fewer)
+    against = {frozenset(("course", name)) for name in ("flagship", "whole", "few")}
+    assert asked(build) == against | {frozenset(("few", "flagship"))}
+    assert asked(replace(build, variants=build.variants[1:])) == {frozenset(("few", "flagship"))}
+    assert asked(replace(build, variants=build.variants[:1])) == set()
+
+
 def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> None:
     def fewer(spec: Variant) -> Variant:
         return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
@@ -83,7 +94,7 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
     flagship = build.variants[1]
     judged = {**flagship.evaluate, "fid": 4.0, "fid_low": 3.5, "fid_high": 4.5}
     build = replace(build, variants=(*build.variants[:2], replace(build.variants[2], evaluate=judged)))
-    pairs = Pairs([Pair("flagship", "few", 120, True, 0.25, 0.1, 0.4, 40, 10, 0.001)])
+    pairs = Pairs([Pair("flagship", "few", 120, True, 0.25, 0.1, 0.4, 40, 10, 0.001)], ())
     found = experiment_text("steps", build, pairs, 0.95).replace("\\", "")
     assert "Of 120 shared seeds, Few alone is right on 10 and Flagship alone on 40: " in found
     assert "\u221225.0 points (\u221240.0 to \u221210.0) of class accuracy for Few (p = 0.001), resolved." in found

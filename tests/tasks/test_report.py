@@ -188,6 +188,8 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     assert asks in compared
     assert asks not in still_open
     # 12 a class, of which 6 and 10 are right
+    assert "adjusted for the 3 comparisons that this build asks for" in unescaped(after)
+    assert "comparisons that this build asks for" not in before
     expected = "Of 120 shared seeds, Few steps alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
 
