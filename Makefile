@@ -45,9 +45,11 @@ ui: .venv/.runtime ## Start the Prefect and MLflow servers on this machine and p
 down: .venv/.runtime ## Stop both servers
 	@python -m flows.services down
 
-clean: ## Remove everything that was generated; the environment, the caches and MLflow's records stay
+# The chosen precision stays, since dvc.lock and the cache keep results that were computed in it
+clean: ## Remove everything generated; the environment, the caches, the chosen precision and MLflow's records stay
 	@if [ -d .work/services ] && [ -x .venv/bin/python ]; then python -m flows.services down; fi
-	rm -rf data/raw data/prepared artifacts reports builds .work
+	rm -rf data/raw data/prepared artifacts reports builds
+	[ ! -d .work ] || find .work -mindepth 1 -maxdepth 1 ! -name precision.json -exec rm -rf {} +
 
 .venv/.python:
 	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -16,20 +16,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flows.artifacts import in_flow_run
-from flows.environment import (
-    PRIVATE,
-    die_with_parent,
-    log_to_stderr,
-    prefect_mode,
-    prepare_environment,
-    reachable_prefect,
-)
+from flows.environment import die_with_parent, log_to_stderr, prefect_mode, prepare_environment, reachable_prefect
 from tasks.config import load_params
-from tasks.errors import ConfigError, PipelineError, TryAgainError
-from tasks.paths import WORK
+from tasks.errors import ConfigError, PipelineError
+from tasks.locks import LOCKS, locked
 
 StageFunction = Callable[..., None]
-LOCKS = WORK / "locks"
 LOCK_SECONDS = 3.0
 UNEXPECTED = 1
 STOPPED = 128
@@ -149,15 +141,8 @@ def single_writer(label: str) -> Iterator[None]:
     Raises:
         TryAgainError: another process holds it.
     """
-    from filelock import FileLock, Timeout
-
-    LOCKS.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    path = LOCKS / f"{label}.lock"
-    try:
-        with FileLock(path, timeout=LOCK_SECONDS).acquire():
-            yield
-    except Timeout:
-        raise TryAgainError(str(path), "is held by another process", "one run at a time", "wait for it") from None
+    with locked(LOCKS / f"{label}.lock", LOCK_SECONDS):
+        yield
 
 
 class CommandLine(argparse.ArgumentParser):

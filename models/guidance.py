@@ -18,7 +18,8 @@ def guided(predict: Conditional, labels: Tensor, guidance: float) -> Predict:
 
     with u the prediction that ignores the class and c the one that knows it. g = 0 is exactly u and g = 1 exactly c,
     and both evaluate the network once; any other g evaluates it once on a doubled batch. Since x_0 is affine in eps
-    for a given noisy image, guiding either of them is the same.
+    for a given noisy image, guiding either of them is the same. Autocast may give predictions in bfloat16; they are
+    combined in the precision of x, since rounding c - u once more would count g-fold.
 
     Args:
         predict: the conditional network, predicting noise or clean images.
@@ -37,7 +38,7 @@ def guided(predict: Conditional, labels: Tensor, guidance: float) -> Predict:
     def doubled(x: Tensor, level: Tensor) -> Tensor:
         keep = torch.cat([torch.zeros_like(level), torch.ones_like(level)])
         both = predict(torch.cat([x, x]), torch.cat([level, level]), torch.cat([labels, labels]), keep)
-        without, within = both.chunk(2)
+        without, within = both.to(x.dtype).chunk(2)
         return without + guidance * (within - without)
 
     return once if guidance in (0.0, 1.0) else doubled

@@ -1,4 +1,7 @@
-"""Fit the critic: a classifier of real garments, trained apart from every model that it will judge."""
+"""Fit the critic: a classifier of real garments, trained apart from every model that it will judge.
+
+It is fitted in float32 whatever ``compute.precision`` says, so that no distance shifts with what a machine is fast at.
+"""
 
 import math
 import time
@@ -21,7 +24,7 @@ from tasks.judge import Judge, as_input, new_classifier, save_critic
 from tasks.params import Compute, Critic, Evaluate
 from tasks.paths import metrics_file, split_file
 from tasks.progress import track
-from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.reproducibility import environment_record, prepare_compute
 from tasks.seeds import derived_seed, torch_generator
 
 ADAM_BETAS = (0.9, 0.99)
@@ -36,7 +39,7 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
     Args:
         critic: the network and its training.
         evaluate: confidence of the intervals.
-        compute: device, threads and precision.
+        compute: device and threads.
         seed: the user's seed.
 
     Returns:
@@ -52,7 +55,7 @@ def run_critic(critic: Critic, evaluate: Evaluate, compute: Compute, seed: int) 
     classifier = fit(critic, split, compute, seed)
     seconds = time.monotonic() - start
     card = {"seed": seed, "data_sha256": sha256_file(split_file("train"))}
-    save_critic(classifier, critic, {**card, "environment": environment_record(compute, device)})
+    save_critic(classifier, critic, {**card, "environment": environment_record(compute, device, "float32")})
     metrics = {
         **_test_results(Judge(classifier, device), evaluate.confidence),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
@@ -72,7 +75,7 @@ def fit(critic: Critic, split: Split, compute: Compute, seed: int) -> Classifier
     Args:
         critic: the network and its training.
         split: images and labels to learn.
-        compute: device, threads and precision.
+        compute: device and threads.
         seed: decides the weights, the order of the images and what dropout hides.
 
     Raises:
@@ -85,9 +88,8 @@ def fit(critic: Critic, split: Split, compute: Compute, seed: int) -> Classifier
     order = _order(len(split), critic, torch_generator(seed, "critic order"))
     for step, chosen in enumerate(track(order, critic.steps, "fitting the critic")):
         reseed_dropout(classifier, derived_seed(seed, "critic dropout", step))
-        with autocast(compute, device):
-            logits, _ = classifier(as_input(images[chosen]))
-            loss = F.cross_entropy(logits, labels[chosen], label_smoothing=LABEL_SMOOTHING)
+        logits, _ = classifier(as_input(images[chosen]))
+        loss = F.cross_entropy(logits, labels[chosen], label_smoothing=LABEL_SMOOTHING)
         _update(optimizer, loss, critic.lr * _rate(step, critic.steps), step)
     return classifier
 

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from models.spec import DdpmSpec
+from tasks.alike import computed_alike
 from tasks.evidence import Evidence, VariantEvidence, interval
-from tasks.model_findings import paired_sentence
+from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.params import Variant
@@ -23,17 +24,14 @@ SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "bet
 
 
 def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
-    """Every two variants that differ in some of these settings and in nothing else but their titles.
-
-    Two that were trained in different precisions differ in that too.
+    """Every two variants that differ in some of these settings and in no other but their titles.
 
     Args:
         evidence: the build's measurements.
         settings: dotted keys below a variant.
     """
     pairs = itertools.combinations(evidence.variants, 2)
-    alike = [pair for pair in pairs if _precision(pair[0]) == _precision(pair[1])]
-    return [(later, earlier) for earlier, later in alike if _is_between(_changed(earlier.spec, later.spec), settings)]
+    return [(later, earlier) for earlier, later in pairs if _is_between(_changed(earlier.spec, later.spec), settings)]
 
 
 def repairs(evidence: Evidence) -> list[Contrast]:
@@ -59,7 +57,34 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
-"""The contrasts that answer a question, by its key in :mod:`tasks.questions`."""
+"""The variants whose settings answer a question, by its key in :mod:`tasks.questions`."""
+
+
+def contrasts(key: str, evidence: Evidence) -> list[Contrast]:
+    """The comparisons that answer a question.
+
+    Args:
+        key: of :data:`EXPERIMENTS`.
+        evidence: the build's measurements.
+    """
+    return [pair for pair in EXPERIMENTS[key](evidence) if computed_alike(*pair)]
+
+
+def confounded(key: str, evidence: Evidence) -> list[Contrast]:
+    """The comparisons that would answer a question, had both variants been computed alike; see :func:`contrasts`."""
+    return [pair for pair in EXPERIMENTS[key](evidence) if not computed_alike(*pair)]
+
+
+def asked(evidence: Evidence) -> set[frozenset[str]]:
+    """The comparisons that a build makes whatever is measured: its variants with the baseline, and its contrasts.
+
+    Returns:
+        The names of the two variants of each.
+    """
+    baseline = evidence.baseline()
+    pairs = [(variant, baseline) for variant in compared(evidence)] if baseline else []
+    pairs += [contrast for key in EXPERIMENTS for contrast in contrasts(key, evidence)]
+    return {frozenset((one.name, other.name)) for one, other in pairs}
 
 
 def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
@@ -71,8 +96,8 @@ def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: floa
         pairs: its comparisons.
         confidence: of the intervals.
     """
-    contrasts = EXPERIMENTS[key](evidence)
-    return escape(" ".join(_sentence(contrast, pairs, confidence) for contrast in contrasts))
+    found = contrasts(key, evidence)
+    return escape(" ".join(_sentence(contrast, pairs, confidence) for contrast in found))
 
 
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
@@ -83,10 +108,6 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 def _distance(variant: VariantEvidence) -> str:
     found = variant.evaluate
     return number_interval(interval({"value": found["fid"], "low": found["fid_low"], "high": found["fid_high"]}))
-
-
-def _precision(variant: VariantEvidence) -> Any:
-    return variant.train["environment"]["precision"]
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:

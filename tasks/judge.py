@@ -36,7 +36,7 @@ class Judge:
 
     @torch.no_grad()
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What the critic sees in images, computed in float32 whatever the precision of training.
+        """What the critic sees in images, computed in float32, in which it was fitted.
 
         Args:
             images: uint8, shape (N, 28, 28).

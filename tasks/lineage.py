@@ -10,11 +10,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.files import sha256_file, sha256_json
+from tasks.params import Compute
 from tasks.paths import project_root
 
 DEFINITION = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
-TRAINING_MARKS = ("code_sha256", "torch", "device")
+TRAINING_MARKS = ("code_sha256", "torch", "device", "precision")
 ORIGIN = ("git.", "mlflow.source.")
 """How the tags begin that say which state of the project a result was made from."""
 GIT_SECONDS = 3.0
@@ -49,17 +50,19 @@ def software_tags() -> dict[str, str]:
     return {"torch": importlib.metadata.version("torch")}
 
 
-def training_marks(device: str) -> dict[str, str]:
-    """What a training's bits depend on beside its parameters and data: its code, torch, and the device it runs on.
+def training_marks(compute: Compute) -> dict[str, str]:
+    """What a training's bits depend on beside its parameters and data: its code, torch, and what computes it.
 
     Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
+        compute: whose device and precision stand here as what ``auto`` means on this machine.
     """
     import torch
 
+    from tasks.precision import chosen_precision
     from tasks.reproducibility import chosen_device
 
-    marks = (training_code_sha256(), torch.__version__, chosen_device(device).type)
+    device = chosen_device(compute.device)
+    marks = (training_code_sha256(), torch.__version__, device.type, chosen_precision(compute, device))
     return dict(zip(TRAINING_MARKS, marks, strict=True))
 
 

@@ -1,7 +1,7 @@
 """Every two variants compared on the images that they share: the same seeds and the same classes asked for."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
@@ -19,6 +19,7 @@ from tasks.seeds import torch_generator
 
 ASKED = ["seed", "label"]
 COLUMNS = {*ASKED, "predicted", "probability"}
+Asked = Collection[frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Pair:
         high: upper end of its interval.
         only_first: images on which the first alone is right; 0 where they are not paired.
         only_second: images on which the second alone is right; 0 where they are not paired.
-        p_value: McNemar's, adjusted for the number of pairs (Holm 1979); 1 where they are not paired.
+        p_value: McNemar's, of this pair alone until it is one of :class:`Pairs`; 1 where they are not paired.
     """
 
     first: str
@@ -87,8 +88,6 @@ def pair_table(variants: Sequence[str], evaluate: Evaluate, seed: int) -> pd.Dat
     """
     judged = {name: read_judgements(name) for name in variants}
     pairs = [_compare(names, judged, evaluate, seed) for names in itertools.combinations(variants, 2)]
-    adjusted = iter(holm([pair.p_value for pair in pairs if pair.paired]))
-    pairs = [replace(pair, p_value=next(adjusted)) if pair.paired else pair for pair in pairs]
     return pd.DataFrame([asdict(pair) for pair in pairs], columns=list(Pair.__dataclass_fields__))
 
 
@@ -112,25 +111,37 @@ def right_answers(judged: pd.DataFrame) -> Tensor:
     return torch.tensor((judged["predicted"] == judged["label"]).tolist())
 
 
-def read_pairs() -> "Pairs":
+def read_pairs(asked: Asked) -> "Pairs":
     """The comparisons of a build, as the figures stage wrote them.
+
+    Args:
+        asked: see :class:`Pairs`.
 
     Raises:
         MissingResourceError: it has not run.
     """
     rows = read_table(table_file("paired")).to_dict("records")
-    return Pairs([Pair(**{str(key): value for key, value in row.items()}) for row in rows])
+    return Pairs([Pair(**{str(key): value for key, value in row.items()}) for row in rows], asked)
 
 
 class Pairs:
-    """All comparisons of a build.
+    """All comparisons of a build, their p-values adjusted for their number (Holm 1979).
+
+    What was asked for is adjusted for the number of that. Any other pair can only have been found by looking at all,
+    as the neighbours of a ranking are, and is adjusted for the number of all.
 
     Args:
         pairs: one for every two variants.
+        asked: names of the two variants of each comparison that was settled before anything was measured.
+
+    Attributes:
+        num_asked: number of these that have a test.
     """
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self._pairs = {(pair.first, pair.second): pair for pair in pairs}
+    def __init__(self, pairs: Sequence[Pair], asked: Asked) -> None:
+        settled = _adjusted([pair for pair in pairs if {pair.first, pair.second} in asked])
+        self._pairs = {(pair.first, pair.second): pair for pair in (*_adjusted(pairs), *settled)}
+        self.num_asked = sum(pair.paired for pair in settled)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -140,8 +151,14 @@ class Pairs:
         return self._pairs.get((first, second)) or self._pairs[second, first].turned()
 
 
+def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their p-values adjusted for the number of those that have one."""
+    p_values = iter(holm([pair.p_value for pair in pairs if pair.paired]))
+    return [replace(pair, p_value=next(p_values)) if pair.paired else pair for pair in pairs]
+
+
 def _compare(names: tuple[str, str], judged: dict[str, pd.DataFrame], evaluate: Evaluate, seed: int) -> Pair:
-    """One comparison, with its p-value not yet adjusted."""
+    """One comparison, its p-value not adjusted."""
     first, second = (judged[name] for name in names)
     right = [right_answers(table) for table in (first, second)]
     apart = difference(*(share_of(answers, evaluate.confidence) for answers in right))

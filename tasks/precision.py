@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.layers import conv3x3, group_norm
 from tasks.errors import IntegrityError
 from tasks.files import read_json, write_json
+from tasks.locks import LOCKS, locked
 from tasks.params import Compute
 from tasks.paths import WORK, project_root
 
@@ -22,6 +23,8 @@ CPUINFO = Path("/proc/cpuinfo")
 LEAST_GAIN = 1.1
 """Bfloat16 must be this many times faster; rounding errors for less would be a bad bargain."""
 ROUNDS = 12
+MEASURING_S = 60.0
+"""How long another process is waited for that measures just now; the slowest processors need some ten seconds."""
 LONGEST_S = 2.0
 """No further round begins after this: some processors need a hundred times as long in bfloat16."""
 IMAGES, CHANNELS, SIZE = 64, 64, 14
@@ -31,19 +34,26 @@ IMAGES, CHANNELS, SIZE = 64, 64, 14
 def chosen_precision(compute: Compute, device: torch.device) -> str:
     """``float32`` or ``bfloat16``: what the user asked for, or with ``auto`` what pays here.
 
-    On a CPU that is measured once for the project and all its profiles, so that an interrupted run goes on as it began
-    and variants that are compared were computed alike. The thread count
-    must have been set.
+    On a CPU that is measured once for the project and all its profiles, so that variants that are compared were
+    computed alike; of builds that begin side by side, one measures and the others wait for what it finds.
 
     Args:
         compute: threads and precision.
         device: where the networks run.
+
+    Raises:
+        TryAgainError: another process has been measuring for a minute.
     """
     if compute.precision != "auto":
         return compute.precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if _remembered_gain(compute.threads) >= LEAST_GAIN else "float32"
+
+
+def autocast(compute: Compute, device: torch.device) -> torch.autocast:
+    """The mixed-precision context that ``compute.precision`` asks for; disabled for float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen_precision(compute, device) == "bfloat16")
 
 
 def bfloat16_gain() -> float:
@@ -89,17 +99,21 @@ def _gains(trial: Callable[..., float]) -> list[float]:
 
 def _remembered_gain(threads: int) -> float:
     machine = {"torch": torch.__version__, "processor": processor(), "threads": threads}
-    file = project_root() / WORK / CHOICE
-    known: dict[str, Any] = {}
-    if file.is_file():
-        try:
-            known = read_json(file)
-        except IntegrityError:
-            known = {}  # measured anew
-    if known.get("machine") != machine:
-        known = {"machine": machine, "bfloat16_gain": round(bfloat16_gain(), 2)}
-        write_json(file, known)
+    root = project_root()
+    with locked(root / LOCKS / "precision.lock", MEASURING_S):
+        known = _known(root / WORK / CHOICE)
+        if known.get("machine") != machine:
+            known = {"machine": machine, "bfloat16_gain": round(bfloat16_gain(), 2)}
+            write_json(root / WORK / CHOICE, known)
     return float(known["bfloat16_gain"])
+
+
+def _known(file: Path) -> dict[str, Any]:
+    """What was measured before; nothing where the file is damaged, so that it is measured anew."""
+    try:
+        return read_json(file) if file.is_file() else {}
+    except IntegrityError:
+        return {}
 
 
 def _seconds_of_trial(block: nn.Module, x: Tensor, bfloat16: bool) -> float:

@@ -7,8 +7,9 @@ from prefect.cache_policies import NO_CACHE
 from tasks.files import Arrays, write_arrays
 from tasks.params import Compute, Variant
 from tasks.paths import artifact
+from tasks.precision import autocast
 from tasks.progress import track
-from tasks.reproducibility import autocast, prepare_compute
+from tasks.reproducibility import prepare_compute
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.snapshots import kept_snapshots, load_snapshot
 from tasks.starts import fitted_start

@@ -1,10 +1,10 @@
 """The source's questions and what each needs of a build, so that a build can say which of them it leaves open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.evidence import Evidence
-from tasks.experiments import EXPERIMENTS
+from tasks.experiments import EXPERIMENTS, confounded, contrasts
 
 Need = Callable[[Evidence], bool]
 
@@ -27,13 +27,24 @@ class Question:
 
 
 def left_open(evidence: Evidence) -> list[Question]:
-    """The questions whose needs a build does not meet, in the order of the report."""
-    return [question for question in QUESTIONS if not question.met(evidence)]
+    """The questions whose needs a build does not meet, in the order of the report.
+
+    What is needed names the variants that would answer one but for how they were computed.
+    """
+    return [_with_confounded(question, evidence) for question in QUESTIONS if not question.met(evidence)]
 
 
 def tried(evidence: Evidence) -> list[Question]:
     """The questions that a build's experiments answer, in the order of the report."""
     return [question for question in QUESTIONS if question.key in EXPERIMENTS and question.met(evidence)]
+
+
+def _with_confounded(question: Question, evidence: Evidence) -> Question:
+    pairs = confounded(question.key, evidence) if question.key in EXPERIMENTS else []
+    if not pairs:
+        return question
+    titles = " as well as ".join(f"{changed.spec.title} and {other.spec.title}" for changed, other in pairs)
+    return replace(question, needs=f"{question.needs}, computed alike, which {titles} were not")
 
 
 def _any_build(_: Evidence) -> bool:
@@ -50,7 +61,7 @@ def _no_build(_: Evidence) -> bool:
 
 def _experiment(key: str) -> Need:
     def met(evidence: Evidence) -> bool:
-        return bool(EXPERIMENTS[key](evidence))
+        return bool(contrasts(key, evidence))
 
     return met
 

@@ -23,7 +23,7 @@ RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
 CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "taken_from")
 """What a stage's metrics tell of how its results came about, not of what they are."""
-MEASURED = ("device", "device_name", "torch", "threads")
+MEASURED = ("device", "device_name", "torch", "threads", "precision")
 """Of a stage's own record of its environment, what becomes a tag."""
 ENLARGED = 3
 COLUMNS = 10
@@ -121,7 +121,7 @@ def beginning(stage: str, variant: str | None) -> Beginning:
         variant: its variant, or None for a judge.
     """
     params = load_params()
-    training = training_marks(params.compute.device) if stage == "train" else _training(variant)
+    training = training_marks(params.compute) if stage == "train" else _training(variant)
     return Beginning(params, _data_sha256(), training, {**git_tags(), **software_tags()}, git_diff(), _now())
 
 
@@ -159,7 +159,7 @@ def group_record(member: RunRecord) -> RunRecord:
     begun, variant = member.begun, member.variant
     stage = "variant" if variant else "judges"
     identity = run_identity(begun.params, stage, variant, begun.data_sha256, begun.training)
-    kept = (*ORIGIN, "device", "torch", "threads") if member.stage in ("train", *JUDGE_STAGES) else ()
+    kept = (*ORIGIN, *MEASURED) if member.stage in ("train", *JUDGE_STAGES) else ()
     tags = {key: value for key, value in member.tags.items() if key.startswith(kept)}
     tags |= {"config.sha256": identity, "seed": member.tags["seed"], "stage": stage}
     return RunRecord(stage, variant, begun, identity, "", run_params(begun.params, stage, variant), tags)
@@ -264,7 +264,7 @@ def _tags(stage: str, begun: Beginning, identity: str) -> dict[str, str]:
     tags = {**begun.tags, "config.sha256": identity, "seed": str(begun.params.seed), "stage": stage}
     tags |= {"data.sha256": begun.data_sha256} if begun.data_sha256 else {}
     known = begun.training if stage == "train" else {}
-    return tags | {key: known[key] for key in ("device", "torch") if key in known}
+    return tags | {key: known[key] for key in MEASURED if key in known}
 
 
 def _measured_tags(stage: str, variant: str | None) -> dict[str, str]:

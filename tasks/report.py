@@ -13,10 +13,11 @@ from prefect.cache_policies import NO_CACHE
 from models.intervals import wilson
 from models.spec import DdpmSpec, EdmSpec
 from tasks import class_findings, findings, model_findings, report_tables, wording
+from tasks.alike import mixture_text
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
-from tasks.experiments import experiment_text
+from tasks.experiments import asked, experiment_text
 from tasks.files import read_table, require_file
 from tasks.gate import box_blur_note, with_gate
 from tasks.labels import NUM_CLASSES
@@ -108,7 +109,7 @@ def read_measurements(variants: Mapping[str, Variant], settings: Settings) -> Me
     evidence = with_gate(read_evidence(variants), settings.report.gate)
     recognition, agreement = (read_table(table_file(name)) for name in ("recognition", "agreement"))
     claims = findings.findings(evidence, recognition, agreement, settings.evaluate.confidence)
-    return Measured(evidence, recognition, read_pairs(), claims)
+    return Measured(evidence, recognition, read_pairs(asked(evidence)), claims)
 
 
 def report_markdown(measured: Measured, settings: Settings) -> str:
@@ -201,6 +202,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
+        "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,
         "row_images": row_images(evidence),
@@ -254,7 +256,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "ranking": model_findings.ranking_text(evidence, pairs, confidence),
         "against": model_findings.against_text(evidence, pairs, confidence),
         "against_table": lambda: model_findings.against_table(evidence, pairs),
-        "num_pairs": len(pairs),
+        "num_asked": pairs.num_asked,
         "trained": model_findings.trained_text(evidence),
         "shared": model_findings.shared_text(evidence),
         "sweep": sweep_text(evidence),

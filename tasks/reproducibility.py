@@ -9,7 +9,6 @@ import torch
 
 from tasks.errors import MissingResourceError
 from tasks.params import Compute
-from tasks.precision import chosen_precision
 
 
 def prepare_compute(compute: Compute) -> torch.device:
@@ -25,6 +24,7 @@ def prepare_compute(compute: Compute) -> torch.device:
     # A check of torch's own, at 3 % of the time of training; nothing here reads memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # or convolutions on a GPU would take 10 of float32's 23 bits
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise MissingResourceError("compute.device", "no GPU is usable", "a CUDA device", "set it to auto or cpu")
     return chosen_device(compute.device)
@@ -35,13 +35,14 @@ def chosen_device(setting: str) -> torch.device:
     return torch.device("cuda" if setting != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def autocast(compute: Compute, device: torch.device) -> torch.autocast:
-    """The mixed-precision context that ``compute.precision`` asks for; disabled for float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen_precision(compute, device) == "bfloat16")
+def environment_record(compute: Compute, device: torch.device, precision: str) -> dict[str, Any]:
+    """Versions and settings on which the bits of a result depend.
 
-
-def environment_record(compute: Compute, device: torch.device) -> dict[str, Any]:
-    """Versions and settings on which the bits of a result depend."""
+    Args:
+        compute: the thread count.
+        device: where the result was computed.
+        precision: ``float32`` or ``bfloat16``, in which it was.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "python": platform.python_version(),
@@ -50,5 +51,5 @@ def environment_record(compute: Compute, device: torch.device) -> dict[str, Any]
         "device": device.type,
         "device_name": name,
         "threads": compute.threads,
-        "precision": chosen_precision(compute, device),
+        "precision": precision,
     }

@@ -50,6 +50,8 @@ def run_params(params: Params, stage: str, variant: str | None) -> dict[str, str
         values.update(_flat(asdict(getattr(params, group)), group))
     if variant:
         values.update(_variant_values(params.variants[variant], stage))
+    else:
+        values["compute.precision"] = ABSENT  # judges are fitted and asked in float32 whatever it says
     return {key: _text(values.get(key, ABSENT)) for key in _known_keys()}
 
 

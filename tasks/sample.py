@@ -19,8 +19,9 @@ from tasks.files import write_arrays, write_json
 from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Sample, Variant
 from tasks.paths import artifact, metrics_file
+from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
-from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.reproducibility import environment_record, prepare_compute
 from tasks.seeds import derived_seed
 from tasks.starts import fitted_start
 from tasks.weights import load_model
@@ -105,7 +106,8 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
     write_arrays(artifact(variant, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
     paths = {"labels": labels[followed], "seeds": seeds[followed], **_joined([block.frames for block in blocks])}
     write_arrays(artifact(variant, "trajectories.npz"), paths)
-    return _summarise(variant, spec, images, {"seconds": seconds, "environment": environment_record(compute, device)})
+    environment = environment_record(compute, device, chosen_precision(compute, device))
+    return _summarise(variant, spec, images, {"seconds": seconds, "environment": environment})
 
 
 def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:

@@ -29,7 +29,7 @@ def run_scorer(scorer: Scorer, evaluate: Evaluate, compute: Compute, seed: int) 
     Args:
         scorer: source, prompts, damage and training.
         evaluate: number of resamples, confidence and held-out damage.
-        compute: device, threads and precision.
+        compute: device and threads.
         seed: the user's seed.
 
     Raises:

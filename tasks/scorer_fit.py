@@ -1,4 +1,7 @@
-"""Fitting a small CLIP model to captioned garments of the training split."""
+"""Fitting a small CLIP model to captioned garments of the training split.
+
+It is fitted in float32 whatever ``compute.precision`` says, so that no score shifts with what a machine is fast at.
+"""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ from tasks.errors import ConfigError, DivergedError
 from tasks.labels import IMAGE_SIZE
 from tasks.params import Compute, Scorer
 from tasks.progress import track
-from tasks.reproducibility import autocast, chosen_device
+from tasks.reproducibility import chosen_device
 from tasks.seeds import derived_seed, torch_generator
 
 HEAD_WIDTH = 32
@@ -80,7 +83,7 @@ def fit_clip(
         preprocess: from :func:`pixel_scaling`.
         split: training images.
         scorer: captions, strengths of the damage, and the training's numbers.
-        compute: device and precision, already prepared.
+        compute: the device, already prepared.
         seed: the user's seed.
 
     Returns:
@@ -98,8 +101,7 @@ def fit_clip(
     tokens = tokenize(caption_bank(scorer), settings["text_cfg"]["context_length"]).to(device)
     batches = track(_batches(split, scorer, seed), scorer.fit.steps, "scorer")
     for step, (images, weights) in enumerate(batches):
-        with autocast(compute, device):
-            loss = _loss(model, preprocess(images.to(device)), tokens, weights.to(device))
+        loss = _loss(model, preprocess(images.to(device)), tokens, weights.to(device))
         if not math.isfinite(loss.item()):
             raise DivergedError("scorer.fit", f"loss {loss.item()} at step {step + 1}", "a finite loss", "lower lr")
         torch.autograd.backward(loss)
@@ -118,8 +120,8 @@ def _batches(split: Split, scorer: Scorer, seed: int) -> Iterator[tuple[Tensor, 
 
 
 def _loss(model: Any, images: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-    image_vectors = model.encode_image(images, normalize=True).float()
-    text_vectors = model.encode_text(tokens, normalize=True).float()
+    image_vectors = model.encode_image(images, normalize=True)
+    text_vectors = model.encode_text(tokens, normalize=True)
     scale = model.logit_scale.exp().clamp(max=LARGEST_SCALE)
     return contrastive_loss(image_vectors, text_vectors, weights, scale)
 

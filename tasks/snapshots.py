@@ -1,4 +1,7 @@
-"""The averaged weights that a training keeps along the way, from the untrained ones to the result."""
+"""The averaged weights that a training keeps along the way, from the untrained ones to the result.
+
+In the run's folder each lies beside its sha256, so that none is published which was altered since it was taken.
+"""
 
 import math
 import shutil
@@ -7,7 +10,8 @@ from typing import Any
 
 from models.diffusion import Diffusion
 from models.spec import TrainingSpec
-from tasks.files import folder_written_atomically, sha256_file, write_tensors
+from tasks.errors import IntegrityError
+from tasks.files import folder_written_atomically, sha256_file, write_tensors, write_text
 from tasks.params import Variant
 from tasks.paths import artifact
 from tasks.weights import card_errors, checked_card, load_weights
@@ -35,7 +39,8 @@ def take_snapshot(folder: Path, diffusion: Diffusion, step: int) -> None:
         diffusion: the averaged model.
         step: training steps done.
     """
-    write_tensors(folder / snapshot_name(step), diffusion.state_dict())
+    path = folder / snapshot_name(step)
+    write_text(_sum_of(path), write_tensors(path, diffusion.state_dict()))
 
 
 def publish_snapshots(variant: str, folder: Path, spec: TrainingSpec) -> list[dict[str, Any]]:
@@ -48,12 +53,13 @@ def publish_snapshots(variant: str, folder: Path, spec: TrainingSpec) -> list[di
 
     Returns:
         ``step`` and ``sha256`` of each, in order, for the variant's card.
+
+    Raises:
+        IntegrityError: one was altered since it was taken; what the variant had is untouched.
     """
     steps = [UNTRAINED, *snapshot_steps(spec)]
     with folder_written_atomically(artifact(variant, FOLDER)) as published:
-        for step in steps:
-            shutil.copyfile(folder / snapshot_name(step), published / Path(snapshot_name(step)).name)
-    return [{"step": step, "sha256": sha256_file(artifact(variant, snapshot_name(step)))} for step in steps]
+        return [{"step": step, "sha256": _copied(folder, step, published)} for step in steps]
 
 
 def kept_snapshots(variant: str, spec: Variant) -> dict[int, str]:
@@ -86,3 +92,19 @@ def load_snapshot(variant: str, spec: Variant, step: int, digest: str) -> Diffus
         IntegrityError: it was altered.
     """
     return load_weights(artifact(variant, snapshot_name(step)), digest, variant, spec)
+
+
+def _copied(folder: Path, step: int, target: Path) -> str:
+    """Copy a run's snapshot into a folder and return the sha256 of the copy, which is that of the snapshot as taken."""
+    path = folder / snapshot_name(step)
+    copy = target / path.name
+    shutil.copyfile(path, copy)
+    digest = sha256_file(copy)
+    if _sum_of(path).read_bytes() != digest.encode():
+        remedy = f"remove {folder} to train from the beginning"
+        raise IntegrityError(str(path), "was altered", f"the sha256 in {_sum_of(path).name}", remedy)
+    return digest
+
+
+def _sum_of(path: Path) -> Path:
+    return path.with_suffix(".sha256")

@@ -19,8 +19,9 @@ from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.params import Compute, Evaluate, Sweep, Variant
 from tasks.paths import artifact, metrics_file, table_file
+from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
-from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.reproducibility import environment_record, prepare_compute
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
 from tasks.samples import load_samples
 from tasks.starts import fitted_start
@@ -78,7 +79,8 @@ def run_sweep(
     rows = bench.rows(trials)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
     summary = {"variant": variant, "num_images": len(labels), "rows": rows}
-    write_json(metrics_file("sweep", variant), {**summary, "environment": environment_record(compute, device)})
+    environment = environment_record(compute, device, chosen_precision(compute, device))
+    write_json(metrics_file("sweep", variant), {**summary, "environment": environment})
     return summary
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.lineage import ORIGIN
-from tasks.paths import WORK, project_root
+from tasks.locks import LOCKS, locked
+from tasks.paths import project_root
 from tasks.records import (
     RECORDED,
     Beginning,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 4.0
+CREATION_SECONDS = 60.0
 BATCH = 900
 FINISHED = "FINISHED"
 WRITING = threading.Lock()
@@ -117,11 +119,7 @@ def open_store() -> tuple["MlflowClient", str]:
 
 def create_store(path: Path) -> None:
     """Create the SQLite file with its tables, once: under a lock, and under another name until it is whole."""
-    from filelock import FileLock
-
-    folder = project_root() / WORK / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with FileLock(folder / "mlflow.lock", timeout=60):
+    with locked(project_root() / LOCKS / "mlflow.lock", CREATION_SECONDS):
         if path.exists():
             return
         from mlflow.tracking import MlflowClient

@@ -22,9 +22,9 @@ from tasks.lineage import training_marks
 from tasks.metrics import MetricSink, NullSink
 from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
-from tasks.precision import chosen_precision
+from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
-from tasks.reproducibility import autocast, environment_record, prepare_compute
+from tasks.reproducibility import environment_record, prepare_compute
 from tasks.resume_state import mark_published, sweep_recorded
 from tasks.signals import stop_requests
 from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
@@ -65,11 +65,11 @@ def run_training(
         StoppedError: a signal asked to stop; the state was saved.
         DivergedError: the loss or its gradient is not finite; the last checkpoint is kept.
         ConfigError: the run's folder holds a checkpoint of another configuration.
-        IntegrityError: the run's checkpoints, or its data, are damaged.
+        IntegrityError: the run's checkpoints or snapshots, or its data, are damaged.
     """
     sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
-    config = run_config(spec, compute, seed, device)
+    config = run_config(spec, compute, seed)
     if twin := finished_twin(config, others):
         return take_over(variant, twin, spec.training)
     split = load_split("train")
@@ -78,19 +78,22 @@ def run_training(
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
     trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
-    return publish(trainer, environment_record(compute, device))
+    return publish(trainer, environment_record(compute, device, chosen_precision(compute, device)))
 
 
-def run_config(spec: Variant, compute: Compute, seed: int, device: torch.device) -> dict[str, Any]:
-    """Everything on which the bits of the trained weights depend; its hash names the run."""
+def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
+    """Everything on which the bits of the trained weights depend; its hash names the run.
+
+    Device and precision stand in it as they were chosen, so that ``auto`` is the run that it leads to.
+    """
     config = {
         "network": asdict(spec.network),
         "process": asdict(spec.process),
         "training": asdict(spec.training),
         "seed": seed,
-        "compute": {**asdict(compute), "precision": chosen_precision(compute, device)},
+        "threads": compute.threads,
         "data_sha256": sha256_file(split_file("train")),
-        **training_marks(device.type),
+        **training_marks(compute),
     }
     plain: dict[str, Any] = json.loads(json.dumps(config))
     return plain

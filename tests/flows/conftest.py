@@ -81,7 +81,7 @@ def invented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
         patch.chdir(folder)
         params = build_workspace()
         for variant in params.variants:
-            write_json(artifact(variant, "model.json"), {"variant": variant, "config": training_marks("auto")})
+            write_json(artifact(variant, "model.json"), {"variant": variant, "config": training_marks(params.compute)})
             for entry in read_json(metrics_file("train", variant))["snapshots"]:
                 write_bytes(artifact(variant, entry["file"]), b"weights of " + variant.encode())
     return folder, params

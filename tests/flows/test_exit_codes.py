@@ -27,7 +27,7 @@ from tasks.progress_grids import draw_progress_grids
 from tasks.sample import run_sampling
 from tasks.score import run_scoring
 from tasks.scorer_artifact import FOLDER, load_source, record_scorer
-from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_steps, take_snapshot
+from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
 from tasks.weights import save_model
 from tests.tasks.report_workspace import build_workspace
 from tests.tasks.small_scorer import EVALUATE, SCORER, save_random_model, some_images
@@ -177,6 +177,12 @@ def weights_of_another_network() -> Work:
     return lambda: run_sampling("course", COURSE, SAMPLE, CPU, SEED)
 
 
+def snapshot_altered_before_it_is_published() -> Work:
+    work, path = publishing_snapshots(), Path("run", snapshot_name(UNTRAINED))
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    return work
+
+
 def empty_history() -> Work:
     params = build_workspace()
     artifact("course", "history.csv").write_bytes(b"")
@@ -200,6 +206,7 @@ def table_of(content: bytes) -> Callable[[], Work]:
         (card_without("snapshots"), "artifacts/course/model.json: lacks something that a card tells"),
         (card_of_another_kind, "artifacts/course/model.json: lacks something that a card tells"),
         (weights_of_another_network, "artifacts/course/model.safetensors: holds other tensors than the network"),
+        (snapshot_altered_before_it_is_published, "run/snapshots/step-0000000.safetensors: was altered"),
         (empty_history, "artifacts/course/history.csv: is damaged"),
         (table_of(b""), "t.csv: is damaged"),
         (table_of(b"a,b\n1,2\n1,2,3\n"), "t.csv: is damaged"),
@@ -212,6 +219,7 @@ def table_of(content: bytes) -> Callable[[], Work]:
         "card without its snapshots",
         "card whose configuration is a list",
         "weights of another network",
+        "snapshot altered before it is published",
         "empty history",
         "empty table",
         "table with a longer row",

@@ -191,13 +191,15 @@ def test_recording_again_does_not_move_an_end_that_nobody_noted(small: Params) -
 
 def test_device_and_versions_are_those_of_the_stage_itself(small: Params) -> None:
     summary = read_json(metrics_file("sample", "course"))
-    write_json(metrics_file("sample", "course"), {**summary, "environment": {"device": "cuda", "threads": 7}})
+    environment = {"device": "cuda", "threads": 7, "precision": "bfloat16"}
+    write_json(metrics_file("sample", "course"), {**summary, "environment": environment})
     lock_up()
     reconcile()
     trained, drawn, scored = (runs(stage)[0].data for stage in ("train", "sample", "score"))
     assert (trained.tags["device"], trained.tags["device_name"]) == ("cpu", "x86_64")
-    assert (drawn.tags["device"], drawn.tags["threads"]) == ("cuda", "7")
-    assert not {"device", "device_name", "threads"} & set(scored.tags)
+    assert (drawn.tags["device"], drawn.tags["threads"], drawn.tags["precision"]) == ("cuda", "7", "bfloat16")
+    assert trained.tags["precision"] == "float32"
+    assert not {"device", "device_name", "threads", "precision"} & set(scored.tags)
     assert "sample/environment/threads" not in drawn.metrics
 
 

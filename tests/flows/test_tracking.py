@@ -228,9 +228,26 @@ def test_what_the_tree_changed_stands_with_the_stage_that_ran_under_it(build: Pa
     assert kept == {"variant": False, "train": False, "sample": True}
 
 
+def test_a_training_repeated_in_another_precision_is_another_run(build: Params) -> None:
+    """Otherwise the points of both would be one curve."""
+    summary, begun = read_json(metrics_file("train", "course")), beginning("train", "course")
+    for precision in ("bfloat16", "float32"):
+        repeated = replace(begun, training={**begun.training, "precision": precision})
+        environment = {**summary["environment"], "precision": precision}
+        write_json(metrics_file("train", "course"), {**summary, "environment": environment})
+        publish_as("train", "course", "FINISHED", {}, repeated)
+    client, experiment = open_store()
+    for stage in ("train", "variant"):
+        found = client.search_runs([experiment], f"tags.stage = '{stage}'")
+        assert sorted(run.data.tags["precision"] for run in found) == ["bfloat16", "float32"]
+        assert len({run.data.tags["run.identity"] for run in found}) == 2
+        steps = [len(client.get_metric_history(run.info.run_id, "train/loss")) for run in found]
+        assert steps == [len(read_table(artifact("course", "history.csv")))] * 2
+
+
 def test_a_training_by_other_code_is_another_run(build: Params) -> None:
     begun = beginning("train", "course")
-    assert set(begun.training) == {"code_sha256", "torch", "device"}
+    assert set(begun.training) == {"code_sha256", "torch", "device", "precision"}
     for key in begun.training:
         other = replace(begun, training={**begun.training, key: "another"})
         publish_as("train", "course", "KILLED", {}, other)
@@ -238,8 +255,8 @@ def test_a_training_by_other_code_is_another_run(build: Params) -> None:
     client, experiment = open_store()
     for stage in ("train", "variant"):
         found = client.search_runs([experiment], f"tags.stage = '{stage}'")
-        assert sorted(run.info.status for run in found) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
-        assert sorted("train/loss" in run.data.metrics for run in found) == [False, False, False, True]
+        assert sorted(run.info.status for run in found) == ["FINISHED", *["KILLED"] * 4]
+        assert sorted("train/loss" in run.data.metrics for run in found) == [*[False] * 4, True]
 
 
 def test_parameters_edited_during_a_stage_do_not_relabel_it(build: Params) -> None:

@@ -47,6 +47,19 @@ def test_other_values_follow_the_formula(g: float) -> None:
     assert_close(guided(Counting(), LABELS, g)(x, LEVEL), u + g * (c - u))
 
 
+@pytest.mark.parametrize("g", [1.7, 7.5])
+def test_predictions_in_bfloat16_are_combined_in_float32(g: float) -> None:
+    x = images()
+
+    def rounded(*arguments: Tensor) -> Tensor:
+        return Counting()(*arguments).bfloat16()
+
+    u, c = unconditional(x).bfloat16().float(), conditional(x).bfloat16().float()
+    found = guided(rounded, LABELS, g)(x, LEVEL)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, u + g * (c - u))
+
+
 @pytest.mark.parametrize(("g", "batches"), [(0.0, [3]), (1.0, [3]), (0.5, [6]), (2.0, [6])])
 def test_cost_is_one_batch_doubled_only_when_needed(g: float, batches: list[int]) -> None:
     predict = Counting()

@@ -228,6 +228,7 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
     write_scores(name, block)
     write_judgements(name, quality)
     environment = {"python": "3.11.7", "torch": "2.14.1", "numpy": "2.3.0", "device": "cpu", "device_name": "x86_64"}
+    environment |= {"threads": 2, "precision": "float32"}
     summary = {
         "variant": name,
         "parameters": 1_070_000 if name == "flagship" else 600_000,
@@ -243,13 +244,13 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
         "identity": "a" * 64,
         "weights_sha256": "b" * 64,
         "data_sha256": "1" * 64,
-        "environment": {**environment, "threads": 2, "precision": "float32"},
+        "environment": environment,
         "snapshots": [{"step": steps, "val_loss": 0.109, "file": f"snapshots/step-{steps:07d}.safetensors"}],
     }
     write_json(metrics_file("train", name), summary)
     sampling = {"variant": name, "num_images": count, "seconds": 12.0, "images_per_second": 10.0, "pixel_std": 0.35}
     evaluations = spec.sampling.steps
-    extra = {"sampler": spec.sampling.kind, "evaluations": evaluations, "pixel_mean": 0.28}
+    extra = {"sampler": spec.sampling.kind, "evaluations": evaluations, "pixel_mean": 0.28, "environment": environment}
     write_json(metrics_file("sample", name), {**sampling, **extra})
     ranks = {"best": list(range(count - 12, count)), "worst": list(range(12))}
     write_json(metrics_file("score", name), {**block, **ranks})

@@ -16,7 +16,7 @@ from tasks.labels import CLASS_SLUGS
 from tasks.params import Compute
 from tasks.paths import metrics_file, split_file
 from tests.tasks.small_critic import CRITIC, EVALUATE, fit_small_critic
-from tests.tasks.small_variants import CPU, SEED
+from tests.tasks.small_variants import CPU, CPU_BFLOAT16, SEED
 
 INTERVAL = {"value", "low", "high"}
 
@@ -57,6 +57,16 @@ def test_two_fits_give_the_same_bytes_whatever_the_global_random_state() -> None
     torch.rand(3)
     fit_small_critic(steps=8)
     assert (sha256_file(WEIGHTS), CARD.read_bytes()) == first
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_critic_is_fitted_in_float32_whatever_the_precision_of_the_models() -> None:
+    digests = set()
+    for compute in (CPU, CPU_BFLOAT16):
+        run_critic(replace(CRITIC, steps=3), EVALUATE, compute, SEED)
+        assert read_json(CARD)["environment"]["precision"] == "float32"
+        digests.add(sha256_file(WEIGHTS))
+    assert len(digests) == 1
 
 
 @pytest.mark.usefixtures("workspace")

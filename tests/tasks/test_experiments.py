@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.evidence import Evidence, read_evidence
-from tasks.experiments import EXPERIMENTS, experiment_text, reaches_noise
+from tasks.experiments import asked, confounded, contrasts, experiment_text, reaches_noise
 from tasks.pairing import Pair, Pairs
 from tasks.params import Variant
 from tests.tasks.report_workspace import build_workspace
@@ -35,7 +35,7 @@ def with_variant(evidence: Evidence, model: int, name: str, change: Callable[[Va
 
 
 def names(evidence: Evidence, key: str) -> list[tuple[str, str]]:
-    return [(changed.name, other.name) for changed, other in EXPERIMENTS[key](evidence)]
+    return [(changed.name, other.name) for changed, other in contrasts(key, evidence)]
 
 
 def test_a_repair_is_named_before_what_it_repairs_whatever_their_order(evidence: Evidence) -> None:
@@ -58,10 +58,32 @@ def test_other_betas_are_a_repair_only_where_one_schedule_of_two_reaches_noise(
     assert reaches_noise(added, added.variants[0]) is (betas[0] >= 0.2)
 
 
+@pytest.mark.parametrize("stage", ["train", "sample"])
+def test_variants_that_were_computed_differently_are_not_compared(stage: str, evidence: Evidence) -> None:
+    repaired = with_course(evidence, "whole", beta_end=0.2)
+    *others, whole = repaired.variants
+    rounded = {**getattr(whole, stage), "environment": {"device": "cpu", "precision": "bfloat16"}}
+    mixed = replace(repaired, variants=(*others, replace(whole, **{stage: rounded})))
+    assert (names(repaired, "repair"), confounded("repair", repaired)) == ([("whole", "course")], [])
+    assert names(mixed, "repair") == []
+    assert [(changed.name, other.name) for changed, other in confounded("repair", mixed)] == [("whole", "course")]
+
+
 def test_a_process_without_a_last_step_reaches_noise(evidence: Evidence) -> None:
     course, flagship = evidence.variants
     assert reaches_noise(evidence, flagship)
     assert not reaches_noise(evidence, course)
+
+
+def test_what_is_asked_is_each_variant_with_the_baseline_and_the_contrasts(evidence: Evidence) -> None:
+    def fewer(spec: Variant) -> Variant:
+        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
+
+    build = with_variant(with_course(evidence, "whole", beta_end=0.2), 1, "few", fewer)
+    against = {frozenset(("course", name)) for name in ("flagship", "whole", "few")}
+    assert asked(build) == against | {frozenset(("few", "flagship"))}
+    assert asked(replace(build, variants=build.variants[1:])) == {frozenset(("few", "flagship"))}
+    assert asked(replace(build, variants=build.variants[:1])) == set()
 
 
 def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> None:
@@ -72,7 +94,7 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
     flagship = build.variants[1]
     judged = {**flagship.evaluate, "fid": 4.0, "fid_low": 3.5, "fid_high": 4.5}
     build = replace(build, variants=(*build.variants[:2], replace(build.variants[2], evaluate=judged)))
-    pairs = Pairs([Pair("flagship", "few", 120, True, 0.25, 0.1, 0.4, 40, 10, 0.001)])
+    pairs = Pairs([Pair("flagship", "few", 120, True, 0.25, 0.1, 0.4, 40, 10, 0.001)], ())
     found = experiment_text("steps", build, pairs, 0.95).replace("\\", "")
     assert "Of 120 shared seeds, Few alone is right on 10 and Flagship alone on 40: " in found
     assert "\u221225.0 points (\u221240.0 to \u221210.0) of class accuracy for Few (p = 0.001), resolved." in found

@@ -1,12 +1,14 @@
 """A result names the commit it came from and all that the commit does not hold."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.files import sha256_file
-from tasks.lineage import git_diff, git_tags, training_code_sha256
+from tasks.lineage import git_diff, git_tags, training_code_sha256, training_marks
+from tests.tasks.small_variants import CPU, CPU_BFLOAT16
 
 
 def _git(*arguments: str) -> str:
@@ -55,6 +57,16 @@ def test_outside_a_checkout_there_is_nothing_to_say(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_tags() == {}
+
+
+def test_trainings_in_two_precisions_are_marked_apart_and_auto_as_what_it_means_here(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    exact, rounded = training_marks(CPU), training_marks(CPU_BFLOAT16)
+    assert {key for key in exact if exact[key] != rounded[key]} == {"precision"}
+    monkeypatch.setattr("tasks.precision.bfloat16_gain", lambda: 2.0)
+    assert training_marks(replace(CPU, device="auto", precision="auto")) == rounded
 
 
 @pytest.mark.parametrize("changed", ["flows/train.py", "tasks/train.py", "models/training.py"])

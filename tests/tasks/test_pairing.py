@@ -17,7 +17,6 @@ from tasks.evidence import Evidence, read_evidence
 from tasks.files import write_table
 from tasks.model_findings import against_table, against_text, ranking_text
 from tasks.pairing import Pairs, pair_table, read_pairs
-from tasks.params import Evaluate
 from tasks.paths import artifact, table_file
 from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace
@@ -46,9 +45,10 @@ def runs(*counts: tuple[bool, int]) -> list[bool]:
     return [value for value, count in counts for _ in range(count)]
 
 
-def pairs_of(*names: str, evaluate: Evaluate = FINE) -> Pairs:
-    write_table(table_file("paired"), pair_table(names, evaluate, SEED))
-    return read_pairs()
+def pairs_of(*names: str, asked: Sequence[str] = ()) -> Pairs:
+    """All pairs, of which those in ``asked`` (two letters) were asked for."""
+    write_table(table_file("paired"), pair_table(names, FINE, SEED))
+    return read_pairs({frozenset(pair) for pair in asked})
 
 
 def test_shared_images_are_compared_one_by_one() -> None:
@@ -119,6 +119,22 @@ def test_p_values_are_adjusted_for_the_number_of_pairs() -> None:
     assert alone == pytest.approx(2 / 128)
     assert found.between("a", "c").p_value == pytest.approx(6 / 256)
     assert found.between("a", "b").p_value == pytest.approx(4 / 128)
+    assert found.between("b", "c").p_value == 1.0
+
+
+def test_what_was_asked_for_is_adjusted_for_its_own_number_and_what_looking_found_for_all() -> None:
+    for name, right in (("a", 60), ("b", 53), ("c", 52), ("d", 45)):
+        judge(name, runs((True, right), (False, 100 - right)))
+    found = pairs_of("a", "b", "c", "d", asked=("ca", "ab"))
+    assert found.num_asked == 2
+    assert (len(found), pairs_of("a", "b").num_asked) == (6, 0)
+    # two-sided p is 2 / 2^n where n images are right for one alone: 8 and 7 of those asked for
+    assert found.between("a", "c").p_value == pytest.approx(2 * 2 / 2**8)
+    assert found.between("a", "b").p_value == pytest.approx(2 / 2**7)
+    # 15, 8, 8, 7, 7 and 1 of all, in this order times 6, 5, 4, 3, 2, 1 and never less than the one before
+    assert found.between("a", "d").p_value == pytest.approx(6 * 2 / 2**15)
+    assert found.between("b", "d").p_value == pytest.approx(5 * 2 / 2**8)
+    assert found.between("d", "c").p_value == pytest.approx(3 * 2 / 2**7)
     assert found.between("b", "c").p_value == 1.0
 
 

@@ -1,5 +1,6 @@
 """Which precision is chosen, and that the choice is made once."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,17 +8,20 @@ import torch
 
 from models.build import build_diffusion
 from models.layers import Float32GroupNorm
+from tasks.errors import TryAgainError
 from tasks.files import read_json, write_json
+from tasks.locks import LOCKS, locked
 from tasks.params import Compute
 from tasks.paths import WORKSPACE_MARK
-from tasks.precision import bfloat16_gain, chosen_precision, processor
-from tasks.reproducibility import autocast, environment_record
+from tasks.precision import autocast, bfloat16_gain, chosen_precision, processor
+from tests.patience import PATIENCE
 from tests.tasks.small_variants import VARIANTS
 
 DEVICE = torch.device("cpu")
 AUTO = Compute(device="cpu", threads=1, precision="auto")
 MACHINE = {"torch": torch.__version__, "processor": processor(), "threads": 1}
 CHOICE = Path(".work/precision.json")
+LOCK = LOCKS / "precision.lock"
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, gain: float) -> list[float]:
@@ -56,7 +60,6 @@ def test_auto_takes_what_pays_and_keeps_to_it(
     assert not trials
     assert read_json(CHOICE) == {"machine": MACHINE, "bfloat16_gain": gain}
     assert autocast(AUTO, DEVICE)._enabled == (expected == "bfloat16")
-    assert environment_record(AUTO, DEVICE)["precision"] == expected
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,31 @@ def test_a_damaged_choice_is_made_anew(workspace: Path, monkeypatch: pytest.Monk
     measured(monkeypatch, 1.5)
     assert chosen_precision(AUTO, DEVICE) == "bfloat16"
     assert read_json(CHOICE)["bfloat16_gain"] == 1.5
+
+
+def test_nobody_else_can_measure_meanwhile(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find() -> float:
+        with pytest.raises(TryAgainError, match=r"precision\.lock: is held by another process"), locked(LOCK, 0.0):
+            pass
+        return 1.5
+
+    monkeypatch.setattr("tasks.precision.bfloat16_gain", find)
+    assert chosen_precision(AUTO, DEVICE) == "bfloat16"
+    with locked(LOCK, 0.0):  # free again
+        pass
+
+
+def test_a_build_that_starts_beside_another_waits_for_its_measurement(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials, found = measured(monkeypatch, 0.5), []
+    second = threading.Thread(target=lambda: found.append(chosen_precision(AUTO, DEVICE)))
+    with locked(LOCK, 0.0):
+        second.start()
+        write_json(CHOICE, {"machine": MACHINE, "bfloat16_gain": 1.5})
+    second.join(PATIENCE)
+    assert found == ["bfloat16"]
+    assert not trials
 
 
 def test_a_profile_keeps_to_the_choice_of_its_project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from models.build import build_diffusion
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Sample
+from tasks.precision import autocast
 from tasks.progress_grids import draw_progress_grids
-from tasks.reproducibility import autocast
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.seeds import derived_seed
 from tasks.train import run_training

@@ -70,6 +70,28 @@ def test_two_variants_that_differ_in_one_thing_alone_answer_for_it(
     assert keys(with_variant(evidence, confounded)) == keys(evidence)
 
 
+def with_target(evidence: Evidence, target: str, precision: str, device: str = "cpu") -> Evidence:
+    """The build with one more variant: the course's with another target, sampled in that precision."""
+    course = evidence.variants[0]
+    spec = replace(course.spec, title=f"Target {target}", process=replace(course.spec.process, target=target))
+    sample = {**course.sample, "environment": {"device": device, "precision": precision}}
+    return replace(evidence, variants=(*evidence.variants, replace(course, name=target, spec=spec, sample=sample)))
+
+
+def test_variants_that_answer_but_for_how_they_were_computed_are_named(evidence: Evidence) -> None:
+    def needs(build: Evidence) -> list[str]:
+        return [question.needs for question in left_open(build) if question.key == "target"]
+
+    plain, rounded = "two variants that differ in the target alone", with_target(evidence, "v", "bfloat16")
+    assert needs(evidence) == [plain]
+    assert needs(rounded) == [f"{plain}, computed alike, which Target v and Course DDPM were not"]
+    (several,) = needs(with_target(rounded, "x0", "float32", "cuda"))
+    titles = ("Target v and Course DDPM", "Target x0 and Course DDPM", "Target x0 and Target v")
+    assert several == f"{plain}, computed alike, which {' as well as '.join(titles)} were not"
+    assert needs(with_target(rounded, "x0", "bfloat16")) == []
+    assert needs(with_target(rounded, "x0", "float32")) == []
+
+
 def test_the_number_of_sampling_steps_alone(evidence: Evidence) -> None:
     flagship = evidence.variants[1]
     fewer = replace(flagship.spec, sampling=replace(flagship.spec.sampling, steps=6))

@@ -199,6 +199,8 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     assert asks in compared
     assert asks not in still_open
     # 12 a class, of which 6 and 10 are right
+    assert "adjusted for the 3 comparisons that this build asks for" in unescaped(after)
+    assert "comparisons that this build asks for" not in before
     expected = "Of 120 shared seeds, Few steps alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
 
@@ -223,6 +225,21 @@ def test_a_variant_with_anothers_weights_is_not_presented_as_trained(
     assert "Flagship: 0.109 to 0.109 on" not in shared
     assert "Flagship: 0.109 to 0.109 on" in whole
     assert rows["weights_of"].dropna().to_dict() == {"course": "course", "flagship": "course"}
+
+
+def test_a_mixture_of_precisions_is_said_wherever_models_are_ranked_and_else_nothing(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    said = "The models were not computed alike"
+    assert said not in source_of(workspace[1])
+    environment = read_json(metrics_file("train", "course"))["environment"]
+    with changed(metrics_file("train", "course"), environment={**environment, "precision": "bfloat16"}):
+        source = unescaped(source_of(workspace[1]))
+    summary, _, rest = source.partition("# Understanding diffusion")
+    models, _, samples = rest.partition("## What the samples say")
+    assert [part.count(said) for part in (summary, models, samples)] == [1, 1, 1]
+    assert "Course DDPM trained on the CPU in bfloat16 and sampled on the CPU in float32; Flagship" in summary
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,14 @@ def test_another_start_of_sampling_is_the_same_training_under_another_name() -> 
     assert {key for key in one if one[key] != other[key]} == {"variant", "title", "sampling.start"}
 
 
+@pytest.mark.parametrize("stage", ["critic", "scorer", "references", "judges"])
+def test_the_precision_of_the_models_makes_no_other_judge(stage: str) -> None:
+    rounded = replace(PROJECT, compute=replace(PROJECT.compute, precision="bfloat16"))
+    slower = replace(PROJECT, compute=replace(PROJECT.compute, threads=PROJECT.compute.threads + 1))
+    found, *others = (run_identity(params, stage, None, "data", {}) for params in (PROJECT, rounded, slower))
+    assert [other == found for other in others] == [True, False]
+
+
 def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> None:
     shown = {stage: run_params(PROJECT, stage, "course") for stage in GROUPS}
     assert len({tuple(values) for values in shown.values()}) == 1

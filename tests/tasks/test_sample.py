@@ -12,7 +12,7 @@ from models.spec import CourseUNetSpec
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Compute, Sample
-from tasks.reproducibility import autocast
+from tasks.precision import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.train import run_training
 from tasks.weights import load_model

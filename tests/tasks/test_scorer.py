@@ -25,7 +25,7 @@ from tasks.scorer_artifact import FOLDER, RECORD, load_scorer
 from tasks.scorer_fit import fit_clip, model_settings, pixel_scaling
 from tasks.scorer_trial import FITTED_ON, trial_figures
 from tests.tasks.small_scorer import EVALUATE, SCORER, save_random_model, some_images
-from tests.tasks.small_variants import CPU, SEED
+from tests.tasks.small_variants import CPU, CPU_BFLOAT16, SEED
 
 KINDS = [*FITTED_ON, *asdict(EVALUATE.held_out_damage)]
 
@@ -95,6 +95,11 @@ def test_same_seed_same_weights_and_global_randomness_untouched(workspace: Path)
         digests.append(run_scorer(small, EVALUATE, CPU, seed)["sha256"])
         assert torch.equal(torch.get_rng_state(), before)
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_scorer_is_fitted_in_float32_whatever_the_precision_of_the_models(workspace: Path) -> None:
+    exact, rounded = (run_scorer(brief(SCORER, 3), EVALUATE, compute, SEED) for compute in (CPU, CPU_BFLOAT16))
+    assert exact["sha256"] == rounded["sha256"]
 
 
 def test_altered_weights_are_refused(workspace: Path) -> None:

@@ -16,7 +16,7 @@ from tasks.evidence import Evidence, VariantEvidence
 from tasks.files import read_json, read_table
 from tasks.params import Sample, Sweep
 from tasks.paths import metrics_file, table_file
-from tasks.reproducibility import autocast
+from tasks.precision import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.sweep import candidates, drawn_before, run_sweep, sampler_name
 from tasks.sweep_findings import best_by_count, cheapest_as_good, sweep_table, sweep_text

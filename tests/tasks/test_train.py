@@ -230,8 +230,7 @@ def test_another_variant_configuration_does_not_resume(workspace: Path) -> None:
 
 def test_another_sampler_or_title_is_the_same_training_and_resumes(workspace: Path) -> None:
     other = replace(COURSE, title="Another title", sampling=replace(COURSE.sampling, guidance=3.0))
-    device = torch.device("cpu")
-    assert run_config(other, CPU, SEED, device) == run_config(COURSE, CPU, SEED, device)
+    assert run_config(other, CPU, SEED) == run_config(COURSE, CPU, SEED)
     with pytest.raises(StoppedError):
         run_training("course", COURSE, CPU, SEED, SignalAt(6, signal.SIGTERM))
     (folder,) = Path(".work/course").iterdir()
@@ -240,6 +239,24 @@ def test_another_sampler_or_title_is_the_same_training_and_resumes(workspace: Pa
     assert list(Path(".work/course").iterdir()) == [folder]
     parts, whole = run_training("course", other, CPU, SEED), run_training("whole", COURSE, CPU, SEED)
     assert (parts["identity"], parts["weights_sha256"]) == (whole["identity"], whole["weights_sha256"])
+
+
+def test_an_interrupted_training_begins_anew_where_the_chosen_precision_has_changed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto, sink = replace(CPU, precision="auto"), Recorder()
+    monkeypatch.setattr("tasks.precision.bfloat16_gain", lambda: 2.0)
+    with pytest.raises(StoppedError):
+        run_training("course", COURSE, auto, SEED, SignalAt(6, signal.SIGTERM))
+    (begun,) = Path(".work/course").iterdir()
+    Path(".work/precision.json").unlink()
+    monkeypatch.setattr("tasks.precision.bfloat16_gain", lambda: 0.5)
+    summary = run_training("course", COURSE, auto, SEED, sink)
+    assert sink.steps == [1, 2, 4, 6, 8, 10, 12]
+    assert summary["environment"]["precision"] == "float32"
+    assert len(list(Path(".work/course").iterdir())) == 2
+    assert list(begun.glob("step-*.safetensors"))
+    assert run_config(COURSE, auto, SEED) == run_config(COURSE, CPU, SEED)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +269,7 @@ def test_another_sampler_or_title_is_the_same_training_and_resumes(workspace: Pa
     ids=["network", "process", "training"],
 )
 def test_what_the_weights_depend_on_is_another_training(other: Variant, workspace: Path) -> None:
-    device = torch.device("cpu")
-    assert run_config(other, CPU, SEED, device) != run_config(COURSE, CPU, SEED, device)
+    assert run_config(other, CPU, SEED) != run_config(COURSE, CPU, SEED)
 
 
 def test_a_run_killed_between_its_results_and_the_lock_takes_no_step_and_writes_the_same_bytes(workspace: Path) -> None:
@@ -324,15 +340,15 @@ def test_a_kill_while_the_state_is_removed_leaves_none_to_stumble_over(
 def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = run_config(COURSE, CPU, SEED, torch.device("cpu"))
+    before = run_config(COURSE, CPU, SEED)
     for changed in ("validation.py", "training_run.py", "edm.py"):
         with monkeypatch.context() as patch:
             patch.setattr(
                 "tasks.lineage.sha256_file",
                 lambda path, changed=changed: "changed" if path.name == changed else sha256_file(path),
             )
-            assert run_config(COURSE, CPU, SEED, torch.device("cpu"))["code_sha256"] != before["code_sha256"]
-    assert run_config(COURSE, CPU, SEED, torch.device("cpu")) == before
+            assert run_config(COURSE, CPU, SEED)["code_sha256"] != before["code_sha256"]
+    assert run_config(COURSE, CPU, SEED) == before
 
 
 def test_the_seed_of_the_weights_is_its_own_stream() -> None:
