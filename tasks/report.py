@@ -200,6 +200,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "source": source,
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
+        "mixture_models": [v for v in evidence.variants if getattr(v.spec.process, "prior", "") == "mixture"],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
         "mixture": mixture_text(evidence),

@@ -62,6 +62,22 @@ def publish_snapshots(variant: str, folder: Path, spec: TrainingSpec) -> list[di
         return [{"step": step, "sha256": _copied(folder, step, published)} for step in steps]
 
 
+def republish_snapshots(variant: str, owner: str, digests: dict[int, str]) -> None:
+    """Give a variant the snapshots of another one.
+
+    Args:
+        variant: its name.
+        owner: whose they are.
+        digests: the sha256 of each by its step.
+
+    Raises:
+        IntegrityError: one was altered; what the variant had is untouched.
+    """
+    with folder_written_atomically(artifact(variant, FOLDER)) as published:
+        for step, digest in digests.items():
+            _copy(artifact(owner, snapshot_name(step)), published, digest, f"rerun train@{owner}")
+
+
 def kept_snapshots(variant: str, spec: Variant) -> dict[int, str]:
     """The steps of a variant's snapshots, in order, with the sha256 of their weights.
 
@@ -97,13 +113,16 @@ def load_snapshot(variant: str, spec: Variant, step: int, digest: str) -> Diffus
 def _copied(folder: Path, step: int, target: Path) -> str:
     """Copy a run's snapshot into a folder and return the sha256 of the copy, which is that of the snapshot as taken."""
     path = folder / snapshot_name(step)
+    taken = _sum_of(path).read_text()
+    _copy(path, target, taken, f"remove {folder} to train from the beginning")
+    return taken
+
+
+def _copy(path: Path, target: Path, digest: str, remedy: str) -> None:
     copy = target / path.name
     shutil.copyfile(path, copy)
-    digest = sha256_file(copy)
-    if _sum_of(path).read_bytes() != digest.encode():
-        remedy = f"remove {folder} to train from the beginning"
-        raise IntegrityError(str(path), "was altered", f"the sha256 in {_sum_of(path).name}", remedy)
-    return digest
+    if sha256_file(copy) != digest:
+        raise IntegrityError(str(path), "was altered", "the sha256 that it was written with", remedy)
 
 
 def _sum_of(path: Path) -> Path:

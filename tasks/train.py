@@ -71,7 +71,7 @@ def run_training(
     device = prepare_compute(compute)
     config = run_config(spec, compute, seed)
     if twin := finished_twin(config, others):
-        return take_over(variant, twin, spec.training)
+        return take_over(variant, twin)
     split = load_split("train")
     folder = WORK / variant / sha256_json(config)[:16]
     run = begin_run(folder, spec, config, split, device)

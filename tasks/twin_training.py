@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.spec import TrainingSpec
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_json, sha256_file, sha256_json, write_bytes, write_json
 from tasks.journal import HISTORY, NOISE_LEVELS
 from tasks.locked_build import LockedBuild, dvc_md5
-from tasks.paths import ARTIFACTS, artifact, metrics_file
-from tasks.snapshots import FOLDER, publish_snapshots, snapshot_name
+from tasks.paths import artifact, metrics_file
+from tasks.snapshots import FOLDER, republish_snapshots, snapshot_name
 from tasks.weights import CARD, WEIGHTS, card_errors
 
 logger = logging.getLogger(__name__)
@@ -56,15 +55,14 @@ def finished_twin(config: dict[str, Any], others: Iterable[str]) -> Twin | None:
     return next((twin for twin in found if twin is not None), None)
 
 
-def take_over(variant: str, twin: Twin, training: TrainingSpec) -> dict[str, Any]:
+def take_over(variant: str, twin: Twin) -> dict[str, Any]:
     """Publish a twin's results under a variant's name and return the summary; the summary is written last.
 
     Args:
         variant: whose results they become.
         twin: whose they are.
-        training: of both.
     """
-    publish_snapshots(variant, ARTIFACTS / twin.variant, training)
+    republish_snapshots(variant, twin.variant, {kept["step"]: kept["sha256"] for kept in twin.card["snapshots"]})
     for name in (WEIGHTS, HISTORY, NOISE_LEVELS):
         write_bytes(artifact(variant, name), artifact(twin.variant, name).read_bytes())
     named = {"variant": variant, TAKEN_FROM: twin.variant}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from ruamel.yaml import YAML
 
 import flows.train
@@ -79,7 +78,7 @@ def recorded(trained_course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def is_taken() -> bool:
-    return finished_twin(run_config(COURSE, CPU, SEED, torch.device("cpu")), ["course"]) is not None
+    return finished_twin(run_config(COURSE, CPU, SEED), ["course"]) is not None
 
 
 def test_the_results_are_the_outputs_of_the_stage() -> None:
@@ -185,10 +184,9 @@ def test_another_identity_is_not_taken(changes: dict[str, Any], recorded: Path) 
 
 
 def test_another_seed_or_precision_is_not_taken(recorded: Path) -> None:
-    device = torch.device("cpu")
     other = replace(CPU, precision="bfloat16")
-    assert finished_twin(run_config(COURSE, CPU, SEED + 1, device), ["course"]) is None
-    assert finished_twin(run_config(COURSE, other, SEED, device), ["course"]) is None
+    assert finished_twin(run_config(COURSE, CPU, SEED + 1), ["course"]) is None
+    assert finished_twin(run_config(COURSE, other, SEED), ["course"]) is None
 
 
 def test_weights_that_were_taken_over_are_not_handed_on_nor_back(recorded: Path) -> None:
