@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.evidence import Evidence
-from tasks.experiments import EXPERIMENTS
+from tasks.experiments import EXPERIMENTS, is_answered
 
 Need = Callable[[Evidence], bool]
 
@@ -50,7 +50,7 @@ def _no_build(_: Evidence) -> bool:
 
 def _experiment(key: str) -> Need:
     def met(evidence: Evidence) -> bool:
-        return bool(EXPERIMENTS[key](evidence))
+        return is_answered(key, evidence)
 
     return met
 
@@ -80,7 +80,7 @@ QUESTIONS = (
     Question(
         "steps",
         "Do many small reverse steps do better than a few large ones?",
-        "two variants that differ in the number of sampling steps alone",
+        "one model sampled with several numbers of steps: by a sweep that tries its own sampler, or as two variants",
         _experiment("steps"),
     ),
     Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),

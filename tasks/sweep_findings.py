@@ -50,6 +50,25 @@ def cheapest_not_worse(variant: VariantEvidence) -> Json:
     return next(row for row in rows if row["difference_low"] <= 0.0)
 
 
+def other_numbers(variant: VariantEvidence) -> list[Json]:
+    """The rows of the variant's own sampler with other numbers of steps, by rising number."""
+    own = own_row(variant)
+    alike = [row for row in variant.sweep["rows"] if row["sampler"] == own["sampler"] and row is not own]
+    return sorted(alike, key=lambda row: int(row["evaluations"]))
+
+
+def steps_sentences(evidence: Evidence) -> list[str]:
+    """What the number of steps alone does to each model that was sampled with several, in plain text."""
+    return [_steps_sentence(variant) for variant in evidence.variants if other_numbers(variant)]
+
+
+def _steps_sentence(variant: VariantEvidence) -> str:
+    own, images = own_row(variant), count(variant.sweep["num_images"])
+    start = f"{variant.spec.title} from {images} seeds, by {_sampler(own)}: FID {_distance(own)}."
+    parts = [f"with {count(row['evaluations'])}: {_gap(row)}" for row in other_numbers(variant)]
+    return f"{start} From the same seeds, {'; '.join(parts)}."
+
+
 def _sentences(variant: VariantEvidence) -> str:
     own, rows = own_row(variant), variant.sweep["rows"]
     start = f"{variant.spec.title} is sampled by {_sampler(own)}: FID {_distance(own)}."

@@ -3,7 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -190,6 +190,27 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     # 12 a class, of which 6 and 10 are right
     expected = "Of 120 shared seeds, Guided alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
+
+
+def test_a_sweep_answers_for_the_number_of_steps_wherever_the_report_speaks_of_it(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    asks, unmeasured = "Do many small reverse steps do better", "do better than few is\nnot measured in this build"
+
+    def told() -> tuple[bool, bool, bool]:
+        source = unescaped(source_of(workspace[1]))
+        compared = source.partition("## One change at a time")[2].partition("## Left open")[0]
+        return asks in compared, asks in source.partition("## Left open")[2], unmeasured in source
+
+    assert told() == (True, False, False)
+    with ExitStack() as stack:
+        for variant in workspace[1].variants:
+            sweep = read_json(metrics_file("sweep", variant))
+            own = sweep["rows"][0]
+            rows = [row for row in sweep["rows"] if row is own or row["sampler"] != own["sampler"]]
+            stack.enter_context(changed(metrics_file("sweep", variant), rows=rows))
+        assert told() == (False, True, True)
 
 
 def test_a_sweep_stands_beside_as_many_real_images(

@@ -24,6 +24,8 @@ from tasks.sweep import Attempt, Bench, candidates, drawn_before, own_attempt, r
 from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,
+    other_numbers,
+    steps_sentences,
     sweep_table,
     sweep_text,
 )
@@ -267,3 +269,12 @@ def test_fewer_real_images_than_were_drawn_are_counted() -> None:
     variant = swept(("A", 18, 18, 4.0))
     fewer = replace(variant, sweep={**variant.sweep, "real": {**variant.sweep["real"], "num_images": 200}})
     assert "The FID of 200 real test images is 1.20" in sweep_text(of(fewer)).replace("\\", "")
+
+
+def test_the_number_of_steps_alone_is_read_off_the_variants_own_sampler() -> None:
+    several = swept(("A", 18, 18, 4.0), ("B", 5, 5, 3.0), ("A", 50, 50, 3.9), ("A", 5, 5, 8.0))
+    assert [row["evaluations"] for row in other_numbers(several)] == [5, 50]
+    assert steps_sentences(of(several, swept(("A", 18, 18, 4.0), ("B", 5, 5, 8.0)))) == [
+        "Small flagship from 500 seeds, by A with 18 evaluations: FID 4.00 (3.60 to 4.40). From the same seeds, "
+        "with 5: 4.00 (3.50 to 4.50) more, resolved; with 50: 0.100 (\u22120.400 to 0.600) less, not resolved."
+    ]
