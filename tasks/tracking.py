@@ -277,7 +277,7 @@ class Writer:
 
     def _judged_model(self, parent: "Run", found: RunRecord) -> str | None:
         """The last checkpoint of the variant, to which a judge's figures belong."""
-        if found.stage not in ("score", "evaluate"):
+        if found.stage not in ("score", "evaluate", "sweep"):
             return None
         within = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' AND tags.stage = 'train'"
         trained = self._client.search_runs([self._experiment], within)
