@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,12 @@ class RunRecord:
     grids: tuple[Grid, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     files: tuple[Path, ...] = ()
+
+
+def stages_to_record(variants: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The stages of a build that MLflow is told of, each with its variant or None, the judges' first."""
+    judges: list[tuple[str, str | None]] = [(stage, None) for stage in JUDGE_STAGES]
+    return judges + [(stage, variant) for variant in variants for stage in VARIANT_STAGES]
 
 
 def beginning(stage: str, variant: str | None) -> Beginning:

@@ -14,10 +14,10 @@ import pytest
 from flows.reconcile import reconcile
 from tasks.files import read_json, write_json, write_text
 from tasks.params import Params
-from tasks.paths import WORK, artifact, metrics_file
-from tasks.records import VARIANT_STAGES, beginning, note_run
+from tasks.paths import WORK, artifact, metrics_file, table_file
+from tasks.records import VARIANT_STAGES, RunRecord, beginning, note_run
 from tasks.resume_state import mark_published
-from tasks.tracking import open_store, publish
+from tasks.tracking import Writer, open_store, publish
 from tests.flows.conftest import lock_up
 from tests.tasks.report_workspace import ROOT
 
@@ -211,6 +211,46 @@ def test_an_outage_is_made_good(small: Params, monkeypatch: pytest.MonkeyPatch) 
         assert reconcile() == 0
     assert reconcile() == 5
     assert runs("score")[0].data.tags["prefect.flow_run_id"] == "abc"
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The stages of whose missing records there was a warning."""
+    return [line.split()[6] for line in caplog.messages if line.startswith("warning: MLflow was not told of")]
+
+
+def test_a_stage_whose_files_are_damaged_keeps_no_other_from_its_record(
+    small: Params, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact("course", "samples.npz").write_bytes(b"torn")
+    table_file("sweep_course").unlink()
+    assert reconcile() == 3
+    assert warned(caplog) == ["sample@course", "sweep@course"]
+    assert [len(runs(stage)) for stage in ("train", "score", "evaluate")] == [1, 1, 1]
+
+
+def test_an_outage_costs_one_warning_however_many_stages_it_concerns(
+    small: Params, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact("course", "samples.npz").write_bytes(b"torn")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert reconcile() == 0
+    assert warned(caplog) == ["train@course"]
+
+
+def test_a_store_that_fails_half_way_ends_the_writing(
+    small: Params, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Writer.write
+
+    def write_until_scored(writer: Writer, found: RunRecord, *rest: Any, **more: Any) -> str:
+        if found.stage == "score":
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+            raise ConnectionError("the server is gone")
+        return write(writer, found, *rest, **more)
+
+    monkeypatch.setattr(Writer, "write", write_until_scored)
+    assert reconcile() == 2
+    assert warned(caplog) == ["score@course"]
 
 
 def test_a_note_about_other_results_is_not_believed(small: Params) -> None:
