@@ -30,6 +30,7 @@ from flows.workspace import prepare_workspace, profile_params
 from tasks.clip_folder import require_model_files
 from tasks.config import PARAMS, load_params, parse_params, profile_file
 from tasks.errors import ConfigError, MissingResourceError
+from tasks.params import Params
 from tasks.paths import project_root
 from tasks.strict_yaml import read_mapping
 
@@ -38,7 +39,10 @@ prepare_environment()  # before Prefect reads it
 from prefect import flow, get_run_logger  # noqa: E402 - see the line above
 
 logger = logging.getLogger("flows.pipeline")
-RECONCILE_SECONDS = 120.0
+RECONCILE_SECONDS = 60.0
+"""What completing the records may take before the first of them: to start, and to open or make the store."""
+RECONCILE_SECONDS_A_STAGE = 10.0
+"""What each stage's record may take beside that: several times what it does on two busy cores with a local store."""
 STAGE_LINE = re.compile(r"^(Running stage|Stage '|ERROR)")
 ADVICE = re.compile(
     r"^(Use `dvc push`|To (track the changes with git|enable auto staging), run:|\t(git add|dvc config) )"
@@ -84,14 +88,15 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     """
     workspace = prepare_workspace(profile)
     environment = _stage_environment()
+    seconds = reconcile_seconds(load_params(workspace / PARAMS))
     try:
         repro(workspace, targets, environment, Teller())
     except StageFailedError:
         if in_flow_run():
             crash_lost_runs()
-        _reconcile(workspace, environment, "--quiet")  # the error's line is to stand last
+        _reconcile(workspace, environment, seconds, "--quiet")  # the error's line is to stand last
         raise
-    _reconcile(workspace, environment)
+    _reconcile(workspace, environment, seconds)
     report = workspace / "reports" / "report.html"
     show_markdown("report", f"The report: `{report}`", "Where the report lies")
     show_link("mlflow", mlflow_address(), "All runs in MLflow")
@@ -241,11 +246,18 @@ def _open_mlflow() -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def _reconcile(workspace: Path, environment: dict[str, str], *options: str) -> None:
+def reconcile_seconds(params: Params) -> float:
+    """How long completing the records of a build may take at most, all of its stages included."""
+    from tasks.records import stages_to_record
+
+    return RECONCILE_SECONDS + RECONCILE_SECONDS_A_STAGE * len(stages_to_record(params.variants))
+
+
+def _reconcile(workspace: Path, environment: dict[str, str], seconds: float, *options: str) -> None:
     """Write the records of all stages, in bounded time and without a say in the build's success."""
     command = [sys.executable, "-m", "flows.reconcile", *options]
     try:
-        subprocess.run(command, cwd=workspace, env=environment, timeout=RECONCILE_SECONDS, check=True)
+        subprocess.run(command, cwd=workspace, env=environment, timeout=seconds, check=True)
     except subprocess.SubprocessError as error:
         logger.warning("warning: MLflow may lack records (%s); run python -m flows.reconcile", type(error).__name__)
 

@@ -2,14 +2,15 @@
 
 Stages that DVC restored from its cache ran no code and left no record, and a tracking outage loses some; this writes
 what is missing and nothing twice. It takes the results that ``dvc.lock`` proves to be those of today's parameters and
-code; of others nobody can say here what they were made with. Runs that were left open by a process that is gone are
-marked as killed, and the resume state of trainings that DVC has recorded is removed.
+code; of others nobody can say here what they were made with. A stage whose files are damaged costs one warning and
+keeps no other from its record. Runs that were left open by a process that is gone are marked as killed, and the resume
+state of trainings that DVC has recorded is removed.
 """
 
 import logging
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from flows.environment import log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded
@@ -24,23 +25,15 @@ def reconcile() -> int:
     params = load_params()
     prepare_environment()
     from tasks.paths import metrics_file
-    from tasks.records import JUDGE_STAGES, VARIANT_STAGES
+    from tasks.records import stages_to_record
     from tasks.resume_state import sweep_recorded
-    from tasks.tracking import close_stale_runs, publish
+    from tasks.tracking import close_stale_runs, complete
 
     sweep_recorded()
-    wanted: list[tuple[str, str | None]] = [(stage, None) for stage in JUDGE_STAGES]
-    wanted += [(stage, variant) for variant in params.variants for stage in VARIANT_STAGES]
-    made = [(stage, variant) for stage, variant in wanted if metrics_file(stage, variant).is_file()]
+    made = [found for found in stages_to_record(params.variants) if metrics_file(*found).is_file()]
     if made:
         close_stale_runs()
-    told: list[Any] = []
-    for stage, variant in _current(made):
-        place = publish(stage, variant, "FINISHED", {}, None)
-        if place is None:
-            break
-        told.append(place)
-    return len(told)
+    return complete(_current(made))
 
 
 def _current(made: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:

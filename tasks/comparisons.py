@@ -48,6 +48,16 @@ def widened(figure: Interval, count: int, confidence: float) -> Interval:
     return Interval(figure.value, figure.value - stretch * low, figure.value + stretch * high)
 
 
+def joint_confidence(count: int, confidence: float) -> float:
+    """The confidence to ask of each of several intervals so that all of them hold at once (Bonferroni).
+
+    Args:
+        count: how many intervals there are, at least 1.
+        confidence: wanted of all together, between 0 and 1.
+    """
+    return 1.0 - (1.0 - confidence) / count
+
+
 def excludes_zero(value: Interval) -> bool:
     """Whether an interval of a difference lies on one side of zero: the difference is resolved."""
     return value.low > 0.0 or value.high < 0.0

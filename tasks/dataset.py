@@ -11,6 +11,7 @@ from tasks.errors import IntegrityError
 from tasks.files import read_arrays
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.paths import split_file
+from tasks.seeds import torch_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,19 @@ def class_balanced(split: Split, per_class: int, generator: torch.Generator) -> 
     count = min(per_class, *(len(members) for members in by_class))
     chosen = torch.cat([members[:count] for members in by_class])
     return Split(split.images[chosen], split.labels[chosen])
+
+
+def real_test_images(per_class: int, seed: int) -> Split:
+    """The real test images that scores stand beside, sorted by class; a smaller choice is part of a larger one.
+
+    Args:
+        per_class: images a class; where the test split has fewer, that many.
+        seed: the user's seed.
+
+    Raises:
+        MissingResourceError: the data has not been prepared.
+    """
+    return class_balanced(load_split("test"), per_class, torch_generator(seed, "references"))
 
 
 def _problem(arrays: dict[str, np.ndarray[Any, Any]]) -> str:

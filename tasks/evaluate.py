@@ -8,11 +8,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from torch import Tensor
 
-from models.intervals import Interval
 from models.manifold import compare_manifolds
 from tasks.accuracy import accuracies
 from tasks.dataset import Split
-from tasks.distances import RealFeatures, frechet_interval, kernel_interval, real_features
+from tasks.distances import RealFeatures, columns, frechet_interval, kernel_interval, real_features
 from tasks.errors import ConfigError
 from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
@@ -120,8 +119,8 @@ def answers_block(
         "num_images": len(labels),
         "accuracy": found["accuracy"],
         "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
-        **_flat("fid", frechet_interval(features, labels, real, evaluate.confidence, seed)),
-        **_flat("kid", kernel_interval(features, real, evaluate.confidence, seed)),
+        **columns("fid", frechet_interval(features, labels, real, evaluate.confidence, seed)),
+        **columns("kid", kernel_interval(features, real, evaluate.confidence, seed)),
         **manifold_figures(features, real, evaluate.neighbours, seed),
     }
 
@@ -145,10 +144,6 @@ def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed
         "density": found.density,
         "coverage": found.coverage,
     }
-
-
-def _flat(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 evaluate_task = task(name="evaluate", cache_policy=NO_CACHE)(run_evaluation)

@@ -63,7 +63,7 @@ class VariantEvidence:
         sample: summary of its sampling.
         score: its CLIP block, with the best and worst images.
         evaluate: its critic block.
-        sweep: its quality under other samplers, row by row.
+        sweep: its quality under other samplers, row by row, beside that of as many real test images.
     """
 
     name: str
@@ -178,6 +178,11 @@ def read_variant(name: str, spec: Variant) -> VariantEvidence:
 def interval(block: Json) -> Interval:
     """The interval that a metrics file holds."""
     return Interval(float(block["value"]), float(block["low"]), float(block["high"]))
+
+
+def interval_beside(block: Json, name: str) -> Interval:
+    """The interval of a figure whose ends stand beside it: ``fid``, ``fid_low`` and ``fid_high``."""
+    return Interval(float(block[name]), float(block[f"{name}_low"]), float(block[f"{name}_high"]))
 
 
 def network_name(spec: Variant) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 from models.spec import DdpmSpec
 from tasks.alike import computed_alike
-from tasks.evidence import Evidence, VariantEvidence, interval
+from tasks.evidence import Evidence, VariantEvidence, interval_beside
 from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.params import Variant
+from tasks.sweep_findings import steps_sentences
 from tasks.wording import Markdown, escape, number_interval
 
 Contrast = tuple[VariantEvidence, VariantEvidence]
@@ -87,8 +88,20 @@ def asked(evidence: Evidence) -> set[frozenset[str]]:
     return {frozenset((one.name, other.name)) for one, other in pairs}
 
 
+def is_answered(key: str, evidence: Evidence) -> bool:
+    """Whether a build has contrasts, or a sweep, that answer a question.
+
+    Args:
+        key: of :data:`EXPERIMENTS`.
+        evidence: the build's measurements.
+    """
+    return bool(contrasts(key, evidence) or _swept(key, evidence))
+
+
 def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
     """What a build's contrasts say to a question: class accuracy image by image, and the distance to real images.
+
+    To that of the number of steps its sweeps say something too: the distances of one model with several.
 
     Args:
         key: of :data:`EXPERIMENTS`.
@@ -96,8 +109,12 @@ def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: floa
         pairs: its comparisons.
         confidence: of the intervals.
     """
-    found = contrasts(key, evidence)
-    return escape(" ".join(_sentence(contrast, pairs, confidence) for contrast in found))
+    found = [_sentence(contrast, pairs, confidence) for contrast in contrasts(key, evidence)]
+    return escape(" ".join([*found, *_swept(key, evidence)]))
+
+
+def _swept(key: str, evidence: Evidence) -> list[str]:
+    return steps_sentences(evidence) if key == "steps" else []
 
 
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
@@ -106,8 +123,7 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 
 
 def _distance(variant: VariantEvidence) -> str:
-    found = variant.evaluate
-    return number_interval(interval({"value": found["fid"], "low": found["fid_low"], "high": found["fid_high"]}))
+    return number_interval(interval_beside(variant.evaluate, "fid"))
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:

@@ -275,7 +275,7 @@ class Sweep:
     """Of variants with an EDM process; those with a DDPM process are sampled by DDIM."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.per_class <= 10_000, "per_class", "a number from 1 to 10000")
+        require(2 <= self.per_class <= 10_000, "per_class", "a number from 2 to 10000")  # intervals leave some out
         counts = all(1 <= count <= 1000 for count in self.evaluations) and len(self.evaluations) > 0
         require(counts, "evaluations", "numbers from 1 to 1000")
         require(len(self.samplers) > 0, "samplers", "at least one sampler")

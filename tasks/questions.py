@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tasks.evidence import Evidence
-from tasks.experiments import EXPERIMENTS, confounded, contrasts
+from tasks.experiments import EXPERIMENTS, confounded, is_answered
 
 Need = Callable[[Evidence], bool]
 
@@ -61,7 +61,7 @@ def _no_build(_: Evidence) -> bool:
 
 def _experiment(key: str) -> Need:
     def met(evidence: Evidence) -> bool:
-        return bool(contrasts(key, evidence))
+        return is_answered(key, evidence)
 
     return met
 
@@ -91,7 +91,7 @@ QUESTIONS = (
     Question(
         "steps",
         "Do many small reverse steps do better than a few large ones?",
-        "two variants that differ in the number of sampling steps alone",
+        "one model sampled with several numbers of steps: by a sweep that tries its own sampler, or as two variants",
         _experiment("steps"),
     ),
     Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),

@@ -1,8 +1,9 @@
 """What a stage made, read back from its files: everything that MLflow is told, whether at once or afterwards."""
 
 import math
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tasks.paths import WORK, artifact, metrics_file, table_file
 from tasks.run_params import run_identity, run_params
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
-VARIANT_STAGES = ("train", "sample", "score", "evaluate")
+VARIANT_STAGES = ("train", "sample", "score", "evaluate", "sweep")
 JUDGE_STAGES = ("critic", "scorer", "references")
 RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
@@ -25,13 +26,15 @@ CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "taken_from")
 """What a stage's metrics tell of how its results came about, not of what they are."""
 MEASURED = ("device", "device_name", "torch", "threads", "precision")
 """Of a stage's own record of its environment, what becomes a tag."""
+TABLES = {"score": ("clip/per_class.json", "clip"), "sweep": ("sweep/samplers.json", "sweep")}
+"""Stages of a variant that leave a table: its name in MLflow, and how that of its file begins."""
 ENLARGED = 3
 COLUMNS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure at a training step; 0 for figures that have none."""
+    """A figure at a training step, in a sweep at a number of evaluations; 0 for figures that have neither."""
 
     key: str
     value: float
@@ -111,6 +114,12 @@ class RunRecord:
     grids: tuple[Grid, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     files: tuple[Path, ...] = ()
+
+
+def stages_to_record(variants: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The stages of a build that MLflow is told of, each with its variant or None, the judges' first."""
+    judges: list[tuple[str, str | None]] = [(stage, None) for stage in JUDGE_STAGES]
+    return judges + [(stage, variant) for variant in variants for stage in VARIANT_STAGES]
 
 
 def beginning(stage: str, variant: str | None) -> Beginning:
@@ -210,6 +219,18 @@ def figures(value: Any, key: str) -> Iterator[Point]:
         yield Point(key, float(value))
 
 
+def sweep_points(rows: list[dict[str, Any]]) -> Iterator[Point]:
+    """The figures of a sweep as curves over the number of evaluations, one a sampler."""
+    for row in rows:
+        for name in ("fid", "accuracy"):
+            yield Point(f"sweep/{name}/{key_part(row['sampler'])}", float(row[name]), int(row["evaluations"]))
+
+
+def key_part(title: str) -> str:
+    """A title in the letters that MLflow takes for a key: ``DPM-Solver++(2M)`` becomes ``dpm-solver-2m``."""
+    return re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-")
+
+
 def _results(stage: str, variant: str | None) -> dict[str, Any]:
     content = read_json(metrics_file(stage, variant))
     if stage == "train":
@@ -218,9 +239,11 @@ def _results(stage: str, variant: str | None) -> dict[str, Any]:
     content.pop("environment", None)
     per_class = content.pop("per_class", {})
     points = [*figures(content, section), *figures(per_class, f"{section}/class")]
+    points += sweep_points(content["rows"]) if stage == "sweep" else []
     found: dict[str, Any] = {"points": tuple(points), "files": (metrics_file(stage, variant),)}
-    if stage == "score":
-        found["tables"] = {"clip/per_class.json": table_file(f"clip_{variant}")}
+    if stage in TABLES:
+        name, table = TABLES[stage]
+        found["tables"] = {name: table_file(f"{table}_{variant}")}
     if stage == "sample":
         found["grids"] = _sample_grids(str(variant))
     return found

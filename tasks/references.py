@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.degrade import add_noise, gaussian_blur
 from models.pixels import from_unit, to_unit
-from tasks.dataset import Split, class_balanced, load_split
+from tasks.dataset import Split, real_test_images
 from tasks.distances import real_features
 from tasks.evaluate import critic_block
 from tasks.files import write_json
@@ -44,7 +44,7 @@ def run_references(scorer: Scorer, sample: Sample, evaluate: Evaluate, compute: 
         IntegrityError: one of them is damaged or altered.
     """
     judge, encoder = load_critic(compute), load_scorer(scorer, compute)
-    real = class_balanced(load_split("test"), sample.per_class, torch_generator(seed, "references"))
+    real = real_test_images(sample.per_class, seed)
     training = real_features(judge, seed)
     rows = {
         name: {

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from tasks.files import sha256_json
-from tasks.params import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Variant
+from tasks.params import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Sweep, Variant
 
 ABSENT = "-"
 TRAINED_BY = ("data", "prepare", "compute")
@@ -19,6 +19,7 @@ GROUPS = {
     "sample": SAMPLED_BY,
     "score": (*SAMPLED_BY, "scorer", "evaluate"),
     "evaluate": (*SAMPLED_BY, "critic", "evaluate"),
+    "sweep": (*SAMPLED_BY, "critic", "evaluate", "sweep"),
     "critic": (*TRAINED_BY, "critic", "evaluate"),
     "scorer": (*TRAINED_BY, "scorer", "evaluate"),
     "references": JUDGED_BY,
@@ -32,6 +33,7 @@ _TYPES: dict[str, type] = {
     "scorer": Scorer,
     "sample": Sample,
     "evaluate": Evaluate,
+    "sweep": Sweep,
 }
 _PLACES = ("data.folders", "data.mirrors", "data.timeout_s", "data.attempts")
 """Keys that say where data comes from, not what it is."""

@@ -13,7 +13,10 @@ from torch import Tensor
 from models.intervals import Interval
 from models.samplers import evaluations
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
-from tasks.distances import RealFeatures, frechet_difference, frechet_interval, real_features
+from tasks.accuracy import accuracies
+from tasks.comparisons import joint_confidence
+from tasks.dataset import real_test_images
+from tasks.distances import RealFeatures, columns, frechet_difference, frechet_interval, real_features
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
@@ -31,18 +34,31 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A sampler's images as the critic sees them.
+class Attempt:
+    """A sampler to try.
 
     Attributes:
-        sampler: what drew them.
-        features: float32, shape (N, D).
-        accuracy: share of them that is taken for the class asked for.
+        budget: how many evaluations it may take.
+        sampler: takes as many, or as comes nearest to it from below.
     """
 
+    budget: int
     sampler: SamplerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A set of images as the critic sees them.
+
+    Attributes:
+        features: float32, shape (N, D).
+        labels: the classes that the images should show, int64, shape (N,).
+        accuracy: share of them that is taken for its class.
+    """
+
     features: Tensor
-    accuracy: float
+    labels: Tensor
+    accuracy: Interval
 
 
 def run_sweep(
@@ -50,8 +66,9 @@ def run_sweep(
 ) -> dict[str, Any]:
     """Draw a variant's images by every sampler of the sweep, from the same seeds, and judge them by the critic.
 
-    Writes ``reports/tables/sweep_<variant>.csv``, one row a sampler and number of evaluations, and its summary. The
-    first row is the variant's own sampler, judged on the samples that it has drawn before.
+    Writes ``reports/tables/sweep_<variant>.csv``, one row a sampler and number of evaluations, and its summary, in
+    which as many real test images stand beside the rows. The first row is the variant's own sampler, judged on the
+    samples that it has drawn before.
 
     Args:
         variant: its name.
@@ -70,15 +87,15 @@ def run_sweep(
     diffusion, precision = load_model(variant, spec, device), autocast(compute, device)
     moments = fitted_start(diffusion, spec.sampling, device)  # every sampler tried starts as the variant's own
     labels, seeds = balanced_requests(sweep.per_class, seed)
-    bench = _bench(labels, evaluate, compute, seed)
-    trials = [bench.trial(spec.sampling, drawn_before(variant, seeds))]
-    samplers = candidates(spec, sweep)
-    for sampler in track(iter(samplers), len(samplers), f"sweeping {variant}"):
-        sampling = Sampling(diffusion, sampler, batch, device, precision, moments)
-        trials.append(bench.trial(sampler, _drawn(sampling, labels, seeds)))
-    rows = bench.rows(trials)
+    bench = _bench(evaluate, compute, seed)
+    seen = [bench.look(drawn_before(variant, seeds), labels)]
+    attempts = candidates(spec, sweep)
+    for attempt in track(iter(attempts), len(attempts), f"sweeping {variant}"):
+        sampling = Sampling(diffusion, attempt.sampler, batch, device, precision, moments)
+        seen.append(bench.look(_drawn(sampling, labels, seeds), labels))
+    rows = bench.rows([own_attempt(spec), *attempts], seen)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
-    summary = {"variant": variant, "num_images": len(labels), "rows": rows}
+    summary = {"variant": variant, "num_images": len(labels), "real": bench.real(sweep.per_class), "rows": rows}
     environment = environment_record(compute, device, chosen_precision(compute, device))
     write_json(metrics_file("sweep", variant), {**summary, "environment": environment})
     return summary
@@ -90,58 +107,66 @@ class Bench:
 
     Attributes:
         judge: the fitted critic.
-        real: the training images in its eyes.
-        labels: the classes that the images should show, int64, shape (N,).
+        training: the training images in its eyes.
         confidence: of the intervals.
         seed: the user's seed.
     """
 
     judge: Judge
-    real: RealFeatures
-    labels: Tensor
+    training: RealFeatures
     confidence: float
     seed: int
 
-    def trial(self, sampler: SamplerSpec, images: Array) -> Trial:
-        """What the critic sees in a sampler's images, uint8 [N, 28, 28]."""
+    def look(self, images: Array, labels: Array) -> Seen:
+        """What the critic sees in images uint8 [N, 28, 28] that should show these classes, int64 [N]."""
         features, logits = self.judge.features_and_logits(torch.from_numpy(images))
-        return Trial(sampler, features, (logits.argmax(dim=1) == self.labels).double().mean().item())
+        wanted = torch.from_numpy(labels)
+        found = accuracies(logits.argmax(dim=1), wanted, self.confidence)["accuracy"]
+        return Seen(features, wanted, Interval(**found))
 
-    def rows(self, trials: list[Trial]) -> list[Row]:
-        """A row a trial: its sampler, its distance, how far that is behind the smallest, and its accuracy."""
-        found = [self._distance(trial.features) for trial in trials]
-        best = trials[min(range(len(trials)), key=lambda index: found[index].value)]
-        behind = [self._difference(trial.features, best.features) for trial in trials]
-        return [_row(*each) for each in zip(trials, found, behind, strict=True)]
+    def real(self, per_class: int) -> Row:
+        """The figures of as many real test images, or of as many as there are."""
+        split = real_test_images(per_class, self.seed)
+        return {"num_images": len(split), **self._figures(self.look(split.images.numpy(), split.labels.numpy()))}
 
-    def _distance(self, features: Tensor) -> Interval:
-        return frechet_interval(features, self.labels, self.real, self.confidence, self.seed)
+    def rows(self, attempts: list[Attempt], seen: list[Seen]) -> list[Row]:
+        """A row an attempt: its sampler, its figures, and how far its distance is above that of the first.
 
-    def _difference(self, features: Tensor, best: Tensor) -> Interval:
-        return frechet_difference((features, best), self.labels, self.real, self.confidence, self.seed)
+        All comparisons with the first are looked at together, so their intervals are widened for their number.
+        """
+        own, others = seen[0], seen[1:]
+        joint = joint_confidence(max(1, len(others)), self.confidence)
+        gaps = [Interval(0.0, 0.0, 0.0), *(self._difference(images, own, joint) for images in others)]
+        return [
+            {**_description(attempt), **self._figures(images), **columns("difference", gap)}
+            for attempt, images, gap in zip(attempts, seen, gaps, strict=True)
+        ]
 
+    def _figures(self, seen: Seen) -> Row:
+        distance = frechet_interval(seen.features, seen.labels, self.training, self.confidence, self.seed)
+        return {**columns("fid", distance), **columns("accuracy", seen.accuracy)}
 
-def _row(trial: Trial, distance: Interval, behind: Interval) -> Row:
-    return {
-        "sampler": sampler_name(trial.sampler),
-        "evaluations": evaluations(trial.sampler),
-        "fid": distance.value,
-        "fid_low": distance.low,
-        "fid_high": distance.high,
-        "behind": behind.value,
-        "behind_low": behind.low,
-        "behind_high": behind.high,
-        "accuracy": trial.accuracy,
-    }
+    def _difference(self, seen: Seen, own: Seen, confidence: float) -> Interval:
+        return frechet_difference((seen.features, own.features), own.labels, self.training, confidence, self.seed)
 
 
-def _bench(labels: Array, evaluate: Evaluate, compute: Compute, seed: int) -> Bench:
+def _description(attempt: Attempt) -> Row:
+    sampler = attempt.sampler
+    return {"sampler": sampler_name(sampler), "budget": attempt.budget, "evaluations": evaluations(sampler)}
+
+
+def _bench(evaluate: Evaluate, compute: Compute, seed: int) -> Bench:
     judge = load_critic(compute)
-    return Bench(judge, real_features(judge, seed), torch.from_numpy(labels), evaluate.confidence, seed)
+    return Bench(judge, real_features(judge, seed), evaluate.confidence, seed)
 
 
-def candidates(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
-    """The samplers to try, each once, beside the variant's own.
+def own_attempt(spec: Variant) -> Attempt:
+    """How the variant is sampled in the rest of the report; its own number of evaluations is its budget."""
+    return Attempt(evaluations(spec.sampling), spec.sampling)
+
+
+def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
+    """The samplers to try, each once and at its smallest budget, beside the variant's own.
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names. Heun's
     method takes as many steps as come nearest to the number of evaluations from below.
@@ -150,17 +175,25 @@ def candidates(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         spec: the variant, whose other settings of the sampler stay.
         sweep: samplers and numbers of evaluations.
     """
+    found: dict[SamplerSpec, Attempt] = {}
+    for budget in sorted(sweep.evaluations):
+        for sampler in _within(budget, spec, sweep):
+            found.setdefault(sampler, Attempt(budget, sampler))
+    found.pop(_as_ddim(spec.sampling), None)
+    return list(found.values())
+
+
+def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
+    """The samplers that look at each image as often as a budget allows; none where guidance alone takes more."""
     own = spec.sampling
-    doubled = own.guidance not in (0.0, 1.0)
-    found: list[SamplerSpec] = []
-    for count in sweep.evaluations:
-        steps = max(1, count // 2 if doubled else count)
-        if isinstance(own, SigmaSamplerSpec):
-            found += [_along_sigma(own, kind, steps) for kind in sweep.samplers]
-        else:
-            found += [replace(own, kind="ddim", steps=steps, eta=eta) for eta in (0.0, 1.0)]
-    possible = [sampler for sampler in found if _fits(sampler, spec)]
-    return [sampler for sampler in dict.fromkeys(possible) if sampler != _as_ddim(own)]
+    looks = budget if own.guidance in (0.0, 1.0) else budget // 2
+    if looks == 0:
+        return []
+    if isinstance(own, SigmaSamplerSpec):
+        return [_along_sigma(own, kind, looks) for kind in sweep.samplers]
+    if looks > getattr(spec.process, "steps", looks):
+        return []
+    return [replace(own, kind="ddim", steps=looks, eta=eta) for eta in (0.0, 1.0)]
 
 
 def drawn_before(variant: str, seeds: Array) -> Array:
@@ -196,10 +229,6 @@ def _as_ddim(sampler: SamplerSpec) -> SamplerSpec:
 
 def _along_sigma(own: SigmaSamplerSpec, kind: Any, looks: int) -> SigmaSamplerSpec:
     return replace(own, kind=kind, steps=(looks + 1) // 2 if kind == "heun" else looks, churn=0.0)
-
-
-def _fits(sampler: SamplerSpec, spec: Variant) -> bool:
-    return isinstance(sampler, SigmaSamplerSpec) or sampler.steps <= getattr(spec.process, "steps", sampler.steps)
 
 
 def _drawn(sampling: Sampling, labels: Array, seeds: Array) -> Array:

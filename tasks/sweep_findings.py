@@ -3,59 +3,130 @@
 from typing import Any
 
 from models.intervals import Interval
-from tasks.evidence import Evidence, Json, VariantEvidence
+from tasks.comparisons import excludes_zero
+from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
-from tasks.wording import Markdown, count, escape, number_interval, percent
+from tasks.wording import Markdown, count, escape, number_interval, percent_interval
+
+NOT_MADE = "\u2013"
+"""Stands in the cells of a row that no sampler made."""
 
 
 def sweep_text(evidence: Evidence) -> Markdown:
-    """What each model's sweep says, a sentence or two a model."""
-    return escape(" ".join(_sentence(variant) for variant in evidence.variants))
+    """What the sweeps say: what real images reach, and then a few sentences a model."""
+    return escape(" ".join([_floor(evidence), *map(_sentences, evidence.variants)]))
 
 
 def sweep_table(evidence: Evidence) -> Markdown:
-    """The best sampler at each number of evaluations, model by model."""
-    header = ("Model", "Evaluations", "Best sampler", "FID", "Class accuracy")
-    rows = [_row(variant, best) for variant in evidence.variants for best in best_by_count(variant)]
-    return pipe_table(header, rows)
+    """The best sampler at each budget, model by model, and under them as many real test images."""
+    header = ("Images", "Budget", "Taken", "Best sampler", "FID", "Class accuracy")
+    rows = [_row(variant, best) for variant in evidence.variants for best in best_by_budget(variant)]
+    real = "Real test images", NOT_MADE, NOT_MADE, NOT_MADE, *_figures(_real(evidence))
+    return pipe_table(header, [*rows, real])
 
 
-def best_by_count(variant: VariantEvidence) -> list[Json]:
-    """Of the rows with equally many evaluations the one of the smallest distance, by rising number."""
-    rows: list[dict[str, Any]] = sorted(variant.sweep["rows"], key=lambda row: (row["evaluations"], row["fid"]))
+def best_by_budget(variant: VariantEvidence) -> list[Json]:
+    """Of the rows that may take equally many evaluations the one of the smallest distance, by rising budget."""
+    rows: list[dict[str, Any]] = sorted(variant.sweep["rows"], key=lambda row: (row["budget"], row["fid"]))
     first: dict[int, Json] = {}
     for row in rows:
-        first.setdefault(int(row["evaluations"]), row)
+        first.setdefault(int(row["budget"]), row)
     return list(first.values())
 
 
-def cheapest_as_good(variant: VariantEvidence) -> tuple[Json, Json]:
-    """The row of fewest evaluations that the critic does not tell from the smallest distance, and the row of that."""
-    rows = best_by_count(variant)
+def own_row(variant: VariantEvidence) -> Json:
+    """The variant as it is sampled in the rest of the report, with which the other rows are compared."""
+    row: Json = variant.sweep["rows"][0]
+    return row
+
+
+def cheapest_not_worse(variant: VariantEvidence) -> Json:
+    """The row of fewest evaluations whose distance is not resolved to be larger than that of the variant's own.
+
+    The intervals of the differences hold at once, and what they are differences from was not picked after looking: so
+    some row is wrongly passed over in no more builds than their confidence allows.
+    """
+    rows = sorted(variant.sweep["rows"], key=lambda row: (row["evaluations"], row["fid"]))
+    return next(row for row in rows if row["difference_low"] <= 0.0)
+
+
+def other_numbers(variant: VariantEvidence) -> list[Json]:
+    """The rows of the variant's own sampler with other numbers of steps, by rising number."""
+    own = own_row(variant)
+    alike = [row for row in variant.sweep["rows"] if row["sampler"] == own["sampler"] and row is not own]
+    return sorted(alike, key=lambda row: int(row["evaluations"]))
+
+
+def steps_sentences(evidence: Evidence) -> list[str]:
+    """What the number of steps alone does to each model that was sampled with several, in plain text."""
+    return [_steps_sentence(variant) for variant in evidence.variants if other_numbers(variant)]
+
+
+def _steps_sentence(variant: VariantEvidence) -> str:
+    own, images = own_row(variant), count(variant.sweep["num_images"])
+    start = f"{variant.spec.title} from {images} seeds, by {_sampler(own)}: FID {_distance(own)}."
+    parts = [f"with {count(row['evaluations'])}: {_gap(row)}" for row in other_numbers(variant)]
+    return f"{start} From the same seeds, {'; '.join(parts)}."
+
+
+def _sentences(variant: VariantEvidence) -> str:
+    own, rows = own_row(variant), variant.sweep["rows"]
+    start = f"{variant.spec.title} is sampled by {_sampler(own)}: FID {_distance(own)}."
+    if len(rows) == 1:
+        return f"{start} No other was tried."
     best = min(rows, key=lambda row: float(row["fid"]))
-    return next(row for row in rows if row["behind_low"] <= 0.0), best
+    told = {own["evaluations"], best["evaluations"]}
+    return " ".join([start, _smallest(own, best, len(rows)), _fewest(cheapest_not_worse(variant), told, rows)])
 
 
-def _sentence(variant: VariantEvidence) -> str:
-    cheap, best = cheapest_as_good(variant)
-    title, images = variant.spec.title, count(variant.sweep["num_images"])
-    found = f"The smallest FID of {title} over {images} images is {_distance(best)}, by {_sampler(best)}."
-    if cheap is not best:
-        behind = Interval(cheap["behind"], cheap["behind_low"], cheap["behind_high"])
-        return f"{found} {_sampler(cheap)} cannot be told from it: {number_interval(behind)} more on the same seeds."
-    fewer = [row for row in variant.sweep["rows"] if row["evaluations"] < best["evaluations"]]
-    if not fewer:
-        return f"{found} No smaller number was tried."
-    return f"{found} With fewer it is larger, by more than other images would change."
+def _smallest(own: Json, best: Json, tried: int) -> str:
+    if best is own:
+        return f"No other of the {count(tried)} tried has a smaller one."
+    return f"The smallest of the {count(tried)} tried is that of {_sampler(best)}, {_gap(best)}."
+
+
+def _fewest(cheap: Json, told: set[int], rows: list[Json]) -> str:
+    """The fewest evaluations that do, unless their row has just been told of, and then what fewer do."""
+    if cheap["evaluations"] not in told:
+        return f"The fewest evaluations not found worse are those of {_sampler(cheap)}, {_gap(cheap)}."
+    fewer = any(row["evaluations"] < cheap["evaluations"] for row in rows)
+    return f"Fewer than {count(cheap['evaluations'])} {'are all found worse' if fewer else 'were not tried'}."
+
+
+def _floor(evidence: Evidence) -> str:
+    real, made = _real(evidence), evidence.variants[0].sweep["num_images"]
+    enough = real["num_images"] == made
+    images = "as many real test images" if enough else f"{count(real['num_images'])} real test images"
+    return f"The FID of {images} is {_distance(real)}."
+
+
+def _real(evidence: Evidence) -> Json:
+    """The real test images beside the sweeps, which are the same for every model."""
+    row: Json = evidence.variants[0].sweep["real"]
+    return row
 
 
 def _sampler(row: Json) -> str:
-    return f"{row['sampler']} with {row['evaluations']} evaluations"
+    return f"{row['sampler']} with {count(row['evaluations'])} evaluations"
 
 
 def _distance(row: Json) -> str:
-    return number_interval(Interval(row["fid"], row["fid_low"], row["fid_high"]))
+    return number_interval(interval_beside(row, "fid"))
+
+
+def _gap(row: Json) -> str:
+    """How far a row's distance is from that of the variant's own sampler, and whether that is more than chance."""
+    gap = interval_beside(row, "difference")
+    known = "resolved" if excludes_zero(gap) else "not resolved"
+    if gap.value < 0:
+        return f"{number_interval(Interval(-gap.value, -gap.high, -gap.low))} less, {known}"
+    return f"{number_interval(gap)} more, {known}"
 
 
 def _row(variant: VariantEvidence, row: Json) -> tuple[object, ...]:
-    return variant.spec.title, count(row["evaluations"]), row["sampler"], _distance(row), percent(row["accuracy"])
+    numbers = count(row["budget"]), count(row["evaluations"])
+    return variant.spec.title, *numbers, row["sampler"], *_figures(row)
+
+
+def _figures(row: Json) -> tuple[str, str]:
+    return _distance(row), percent_interval(interval_beside(row, "accuracy"))

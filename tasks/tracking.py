@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.lineage import ORIGIN
+from tasks.lineage import ORIGIN, stage_name
 from tasks.locks import LOCKS, locked
 from tasks.paths import project_root
 from tasks.records import (
@@ -76,9 +76,39 @@ def publish(
             return Writer(*open_store()).write(with_results, status, tags, settled=begun is None)
     except Exception as error:  # whatever becomes of the mirror, the stage's own result stands
         text = " ".join(str(error).split())[:200]
-        later = reconcile_command()
-        logger.warning("warning: MLflow was not told of %s (%s); %s does it later", stage, text, later)
+        name, later = stage_name(stage, variant), reconcile_command()
+        logger.warning("warning: MLflow was not told of %s (%s); %s does it later", name, text, later)
         return None
+
+
+def complete(stages: Iterable[tuple[str, str | None]]) -> int:
+    """Complete the records of stages that ran earlier, until there are no more or the store cannot be used.
+
+    A stage whose own files cannot be read, or whose record the store does not take, costs its warning and no other
+    stage its record.
+
+    Args:
+        stages: names and variants; their results are proved current by ``dvc.lock``.
+
+    Returns:
+        How many records are complete.
+    """
+    told = 0
+    for stage, variant in stages:
+        if publish(stage, variant, FINISHED, {}, None):
+            told += 1
+        elif not is_usable():
+            break
+    return told
+
+
+def is_usable() -> bool:
+    """Whether the tracking store can be opened and written now."""
+    try:
+        open_store()
+    except Exception:  # whatever it is, it would stop every record
+        return False
+    return True
 
 
 def close_stale_runs() -> None:
@@ -275,7 +305,7 @@ class Writer:
 
     def _judged_model(self, parent: "Run", found: RunRecord) -> str | None:
         """The last checkpoint of the variant, to which a judge's figures belong."""
-        if found.stage not in ("score", "evaluate"):
+        if found.stage not in ("score", "evaluate", "sweep"):
             return None
         within = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' AND tags.stage = 'train'"
         trained = self._client.search_runs([self._experiment], within)

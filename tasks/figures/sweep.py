@@ -6,22 +6,25 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from tasks.evidence import Evidence, Json, VariantEvidence
+from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.figures.panels import grid_of_panels
-from tasks.figures.style import INK, colour, line, logarithmic, save_plot
+from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, logarithmic, save_plot
 
 WIDE = 8.0
 """Ratio between the largest and the smallest distance from which their axis is logarithmic."""
+REAL, REAL_TITLE = REFERENCE_COLOURS[1], "real test images"
 
 
 def draw_sweep(evidence: Evidence, folder: Path) -> None:
-    """FID by evaluations and sampler, with intervals; a ring marks how the variant is sampled.
+    """FID by evaluations and sampler, with intervals, above that of as many real images.
 
-    Writes ``sweep.svg`` and ``sweep.png``.
+    A ring marks how the variant is sampled. Writes ``sweep.svg`` and ``sweep.png``.
     """
     figure, panels = grid_of_panels(len(evidence.variants), 2, 3.3)
     for axes, variant in zip(panels, evidence.variants, strict=True):
         _lines(axes, variant)
+        _floor(axes, variant)
+        _finish(axes, variant)
     panels[0].set_ylabel("FID")
     save_plot(figure, folder, "sweep")
 
@@ -38,21 +41,30 @@ def _lines(axes: Axes, variant: VariantEvidence) -> None:
         axes.errorbar(looks, middles, yerr=reach, marker="o", markersize=3.5, capsize=2, label=name, **style)
         own = [i for i, row in enumerate(mine) if _is_chosen(row, variant)]
         axes.plot([looks[i] for i in own], [middles[i] for i in own], "o", mfc="none", mec=INK, markersize=10)
-    _finish(axes, variant)
 
 
 def _is_chosen(row: Json, variant: VariantEvidence) -> bool:
     return row is variant.sweep["rows"][0]
 
 
+def _floor(axes: Axes, variant: VariantEvidence) -> None:
+    """The distance of real test images, across the panel, as a line in a band."""
+    real = interval_beside(variant.sweep["real"], "fid")
+    axes.axhspan(real.low, real.high, color=REAL, alpha=0.25, linewidth=0, zorder=1)
+    axes.axhline(real.value, color=REAL, linewidth=1.2, zorder=1.5, label=REAL_TITLE)
+
+
 def _finish(axes: Axes, variant: VariantEvidence) -> None:
     logarithmic(axes, "x")
-    distances = [float(row["fid"]) for row in variant.sweep["rows"]]
+    distances = [float(row["fid"]) for row in [*variant.sweep["rows"], variant.sweep["real"]]]
     if max(distances) > WIDE * max(min(distances), 1e-9):
         logarithmic(axes, "y", minor=True)
-    counts = sorted({int(row["evaluations"]) for row in variant.sweep["rows"]})
-    axes.set_xticks(counts, [str(count) for count in counts])
+    budgets = sorted({int(row["budget"]) for row in variant.sweep["rows"]})
+    axes.set_xticks(budgets, [str(budget) for budget in budgets])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("evaluations of the network per image")
     axes.set_title(variant.spec.title)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda index: labels[index] == REAL_TITLE)  # last, wherever it was drawn
+    chosen = [handles[index] for index in order], [labels[index] for index in order]
+    axes.legend(*chosen, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from tasks.config import PARAMS, load_params
 from tasks.params import Report, Variant
+from tasks.records import RECORDED, VARIANT_STAGES
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -199,6 +200,20 @@ def test_what_a_stage_needs_another_one_makes(stage: str) -> None:
 def test_a_stage_hands_its_metrics_to_dvc(stage: str) -> None:
     variant = "/${item.variant}" if "matrix" in STAGES[stage] else ""
     assert STAGES[stage]["metrics"] == [f"reports/metrics/{stage}{variant}.json"]
+
+
+WITHOUT_RECORD = {"fetch", "prepare"}
+"""Stages whose metrics describe the data, which every run names by its hash."""
+
+
+def test_mlflow_is_told_of_every_stage_that_measures() -> None:
+    measuring = {stage for stage in STAGES if STAGES[stage].get("metrics")}
+    assert measuring - WITHOUT_RECORD == set(RECORDED)
+    assert measuring >= WITHOUT_RECORD
+
+
+def test_what_belongs_to_a_variant_is_recorded_with_it() -> None:
+    assert set(VARIANT_STAGES) == {stage for stage in RECORDED if "matrix" in STAGES[stage]}
 
 
 def test_modules_without_effect_exist() -> None:

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flows.workspace
+from tasks.config import PARAMS, load_params
 from tasks.errors import ConfigError, MissingResourceError
+from tasks.params import Variant
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +141,24 @@ def test_a_line_that_prefect_records_is_shown_once(
     flows.pipeline.Teller()("Stage 'fetch' is cached")
     assert [entry.getMessage() for entry in entries] == ["Stage 'fetch' is cached"]
     assert capsys.readouterr().out == "Stage 'fetch' is cached\n"
+
+
+def test_the_time_for_the_records_grows_with_the_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three judges, and five stages a variant."""
+    from flows import pipeline
+
+    params = load_params(ROOT / PARAMS)
+    copies = {f"copy{number}": params.variants["course"] for number in range(4)}
+    allowed = pipeline.reconcile_seconds(replace(params, variants=copies_with_titles(copies)))
+    assert allowed == pipeline.RECONCILE_SECONDS + 23 * pipeline.RECONCILE_SECONDS_A_STAGE
+    given: list[float] = []
+    monkeypatch.setattr(pipeline.subprocess, "run", lambda *_, timeout, **__: given.append(timeout))
+    pipeline._reconcile(ROOT, {}, allowed)
+    assert given == [allowed]
+
+
+def copies_with_titles(variants: dict[str, Variant]) -> dict[str, Variant]:
+    return {name: replace(spec, title=name) for name, spec in variants.items()}
 
 
 def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -> None:

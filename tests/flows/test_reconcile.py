@@ -14,10 +14,10 @@ import pytest
 from flows.reconcile import reconcile
 from tasks.files import read_json, write_json, write_text
 from tasks.params import Params
-from tasks.paths import WORK, artifact, metrics_file
-from tasks.records import beginning, note_run
+from tasks.paths import WORK, artifact, metrics_file, table_file
+from tasks.records import VARIANT_STAGES, RunRecord, beginning, note_run
 from tasks.resume_state import mark_published
-from tasks.tracking import open_store, publish
+from tasks.tracking import Writer, open_store, publish
 from tests.flows.conftest import lock_up
 from tests.tasks.report_workspace import ROOT
 
@@ -34,16 +34,16 @@ def small(build: Params) -> Params:
     """A build with one variant and without judges, which is enough here."""
     for stage in ("critic", "scorer", "references"):
         metrics_file(stage).unlink()
-    for stage in ("train", "sample", "score", "evaluate"):
+    for stage in VARIANT_STAGES:
         metrics_file(stage, "flagship").unlink()
     lock_up()
     return build
 
 
 def test_every_stage_with_results_gets_its_record_once(small: Params) -> None:
-    assert reconcile() == 4
-    before = {stage: runs(stage)[0].info.run_id for stage in ("train", "sample", "score", "evaluate", "variant")}
-    assert reconcile() == 4
+    assert reconcile() == 5
+    before = {stage: runs(stage)[0].info.run_id for stage in (*VARIANT_STAGES, "variant")}
+    assert reconcile() == 5
     assert {stage: [run.info.run_id for run in runs(stage)] for stage in before} == {
         stage: [run_id] for stage, run_id in before.items()
     }
@@ -68,17 +68,18 @@ def test_another_sampler_is_recorded_beside_the_first_once_its_images_are_drawn(
     small: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert reconcile() == 4
+    assert reconcile() == 5
     identity = runs("train")[0].data.tags["run.identity"]
     drawn = runs("sample")
     edit("guidance: 1.0", "guidance: 3.0")
     assert reconcile() == 1
     assert [entry.to_dictionary() for entry in runs("sample")] == [entry.to_dictionary() for entry in drawn]
     left_out = [line for line in caplog.messages if "left out" in line]
-    assert [line.split()[1] for line in left_out] == ["sample@course", "score@course", "evaluate@course"]
+    later = [f"{stage}@course" for stage in VARIANT_STAGES if stage != "train"]
+    assert [line.split()[1] for line in left_out] == later
     assert all("variants.course.sampling has changed" in line for line in left_out)
     lock_up()
-    assert reconcile() == 4
+    assert reconcile() == 5
     assert {run.data.tags["run.identity"] for run in runs("train")} == {identity}
     assert {run.data.params["sampling.guidance"] for run in runs("train")} == {"-"}
     for stage in ("sample", "variant"):
@@ -86,16 +87,17 @@ def test_another_sampler_is_recorded_beside_the_first_once_its_images_are_drawn(
 
 
 def test_a_training_that_fails_takes_no_older_results(small: Params) -> None:
-    assert reconcile() == 4
+    assert reconcile() == 5
     edit("lr: 0.001", "lr: 0.9")
     metrics_file("train", "course").unlink()  # as DVC does before it runs the stage
     assert publish("train", "course", "FAILED", {}, beginning("train", "course"))
     assert reconcile() == 0
-    assert {stage: len(runs(stage)) for stage in ("train", "sample", "score", "evaluate", "variant")} == {
+    assert {stage: len(runs(stage)) for stage in (*VARIANT_STAGES, "variant")} == {
         "train": 2,
         "sample": 1,
         "score": 1,
         "evaluate": 1,
+        "sweep": 1,
         "variant": 2,
     }
     assert sorted(run.info.status for run in runs("variant")) == ["FAILED", "FINISHED"]
@@ -105,7 +107,7 @@ def test_a_new_checkpoint_does_not_get_the_scores_of_the_old_ones_images(
     small: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert reconcile() == 4
+    assert reconcile() == 5
     edit("lr: 0.001", "lr: 0.002")
     summary = read_json(metrics_file("train", "course"))
     write_json(metrics_file("train", "course"), {**summary, "weights_sha256": "c" * 64})
@@ -127,7 +129,7 @@ def test_results_that_the_lock_does_not_know_are_left_out(small: Params, caplog:
     caplog.set_level(logging.INFO)
     summary = read_json(metrics_file("score", "course"))
     write_json(metrics_file("score", "course"), {**summary, "num_images": 7})
-    assert reconcile() == 3
+    assert reconcile() == 4
     assert "reports/metrics/score/course.json is not what score@course wrote" in caplog.text
     assert "score@course is left out" in said_by_the_program()
     assert said_by_the_program("--quiet") == ""
@@ -209,8 +211,48 @@ def test_an_outage_is_made_good(small: Params, monkeypatch: pytest.MonkeyPatch) 
         begun = beginning("score", "course")
         assert publish("score", "course", "FINISHED", {"prefect.flow_run_id": "abc"}, begun) is None
         assert reconcile() == 0
-    assert reconcile() == 4
+    assert reconcile() == 5
     assert runs("score")[0].data.tags["prefect.flow_run_id"] == "abc"
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The stages of whose missing records there was a warning."""
+    return [line.split()[6] for line in caplog.messages if line.startswith("warning: MLflow was not told of")]
+
+
+def test_a_stage_whose_files_are_damaged_keeps_no_other_from_its_record(
+    small: Params, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact("course", "samples.npz").write_bytes(b"torn")
+    table_file("sweep_course").unlink()
+    assert reconcile() == 3
+    assert warned(caplog) == ["sample@course", "sweep@course"]
+    assert [len(runs(stage)) for stage in ("train", "score", "evaluate")] == [1, 1, 1]
+
+
+def test_an_outage_costs_one_warning_however_many_stages_it_concerns(
+    small: Params, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact("course", "samples.npz").write_bytes(b"torn")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert reconcile() == 0
+    assert warned(caplog) == ["train@course"]
+
+
+def test_a_store_that_fails_half_way_ends_the_writing(
+    small: Params, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Writer.write
+
+    def write_until_scored(writer: Writer, found: RunRecord, *rest: Any, **more: Any) -> str:
+        if found.stage == "score":
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+            raise ConnectionError("the server is gone")
+        return write(writer, found, *rest, **more)
+
+    monkeypatch.setattr(Writer, "write", write_until_scored)
+    assert reconcile() == 2
+    assert warned(caplog) == ["score@course"]
 
 
 def test_a_note_about_other_results_is_not_believed(small: Params) -> None:

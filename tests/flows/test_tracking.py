@@ -19,7 +19,7 @@ from tasks.labels import CLASS_SLUGS
 from tasks.live_tracking import MlflowSink
 from tasks.params import Params
 from tasks.paths import WORKSPACE_MARK, artifact, metrics_file
-from tasks.records import beginning, outputs_digest, record
+from tasks.records import beginning, key_part, outputs_digest, record
 from tasks.tracking import Writer, close_stale_runs, create_store, open_store
 from tasks.tracking import publish as publish_as
 from tasks.tracking_place import experiment_name, tracking_address
@@ -27,7 +27,7 @@ from tests.flows.conftest import environment_restored, lay_out
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``", "ignore:For backward")
-STAGES = ("train", "sample", "score", "evaluate")
+STAGES = ("train", "sample", "score", "evaluate", "sweep")
 
 
 def publish(stage: str, variant: str | None, status: str, tags: dict[str, str], settled: bool = False) -> str | None:
@@ -108,6 +108,34 @@ def test_clip_scores_per_class_are_scalars_and_a_table(published: None) -> None:
     assert json.loads(table) == [{"path": "clip/per_class.json", "type": "table"}]
 
 
+def test_a_sweep_is_a_curve_over_evaluations_and_a_table(published: None) -> None:
+    measured = read_json(metrics_file("sweep", "course"))
+    curves = {"ddpm": "DDPM", "ipndm": "iPNDM"}
+    for run in (runs()["sweep", "course"], runs()["variant", "course"]):
+        series = histories(run)
+        for slug, name in curves.items():
+            for figure in ("fid", "accuracy"):
+                rows = [(row["evaluations"], row[figure]) for row in measured["rows"] if row["sampler"] == name]
+                assert series[f"sweep/{figure}/{slug}"] == sorted(rows)
+        assert run.data.metrics["sweep/real/fid_low"] == measured["real"]["fid_low"]
+    run = runs()["sweep", "course"]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "sweep/samplers.json", "type": "table"}]
+    assert (run.data.tags["dvc.stage"], run.data.params["sweep.per_class"]) == ("sweep@course", "50")
+
+
+def test_every_sampler_has_a_key_of_its_own_that_mlflow_takes() -> None:
+    names = ["DDIM", "DDPM", "DDIM, eta 0.5", "Heun", "Heun, churn 2", "DPM-Solver++(2M)", "DPM-Solver++(3M)"]
+    assert [key_part(name) for name in names] == [
+        "ddim",
+        "ddpm",
+        "ddim-eta-0.5",
+        "heun",
+        "heun-churn-2",
+        "dpm-solver-2m",
+        "dpm-solver-3m",
+    ]
+
+
 def test_pictures_are_shown_by_training_step_in_the_run_that_drew_them(published: None) -> None:
     run = runs()["sample", "course"]
     shown = [name for name in artifacts(run, "images") if name.endswith(".png")]
@@ -128,6 +156,7 @@ def test_checkpoints_are_models_with_their_own_figures(published: None) -> None:
     assert figures["checkpoint/val_loss"] == entry["val_loss"]
     assert figures["clip/good"] == read_json(metrics_file("score", "course"))["good"]["value"]
     assert figures["critic/fid"] == read_json(metrics_file("evaluate", "course"))["fid"]
+    assert figures["sweep/real/fid"] == read_json(metrics_file("sweep", "course"))["real"]["fid"]
 
 
 def test_all_runs_have_the_same_parameters(build: Params) -> None:

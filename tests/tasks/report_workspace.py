@@ -263,13 +263,20 @@ def write_sweep(name: str, spec: Variant, fid: float) -> None:
     """Two samplers that get better with every evaluation; the variant's own comes first."""
     own, chosen = sampler_name(spec.sampling), evaluations(spec.sampling)
     counts = [(sampler, count) for sampler in (own, "iPNDM") for count in (chosen, 10, 5)]
+    distances = [fid * (1.0 + 10.0 / count**2) * (1.0 + 0.01 * index) for index, (_, count) in enumerate(counts)]
     rows = []
-    for index, (sampler, count) in enumerate(counts):
-        distance = fid * (1.0 + 10.0 / count**2) * (1.0 + 0.01 * index)
-        behind = {"behind": 0.1 * index, "behind_low": 0.1 * index - 0.2, "behind_high": 0.1 * index + 0.2}
-        spread = {"fid": distance, "fid_low": 0.9 * distance, "fid_high": 1.1 * distance}
-        rows.append({"sampler": sampler, "evaluations": count, **spread, **behind, "accuracy": 0.7})
-    write_json(metrics_file("sweep", name), {"variant": name, "num_images": 500, "rows": rows})
+    for (sampler, count), distance in zip(counts, distances, strict=True):
+        gap, half = distance - distances[0], 0.05 * distances[0] if rows else 0.0
+        figures = beside("fid", distance, 0.1 * distance) | beside("difference", gap, half)
+        numbers = {"budget": count, "evaluations": count}
+        rows.append({"sampler": sampler, **numbers, **figures, **beside("accuracy", 0.7, 0.04)})
+    real = {"num_images": 500, **beside("fid", 0.9, 0.1), **beside("accuracy", 0.93, 0.02)}
+    write_table(table_file(f"sweep_{name}"), pd.DataFrame(rows))
+    write_json(metrics_file("sweep", name), {"variant": name, "num_images": 500, "real": real, "rows": rows})
+
+
+def beside(name: str, value: float, half: float) -> dict[str, float]:
+    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
 
 
 def write_critic() -> None:

@@ -59,6 +59,7 @@ BAD_VALUES = [
     ("evaluate.held_out_damage.salt_and_pepper", "0", "above 0"),
     ("report.gate.auc", "1.5", "from 0 to 1"),
     ("sweep.per_class", "101", "at most sample.per_class"),
+    ("sweep.per_class", "1", "from 2 to 10000"),
     ("sweep.evaluations", "[]", "numbers from 1 to 1000"),
     ("sweep.evaluations", "[5, 0]", "numbers from 1 to 1000"),
     ("sweep.samplers", "[]", "at least one sampler"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.dataset import Split, class_balanced, load_split
+from tasks.dataset import Split, class_balanced, load_split, real_test_images
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import write_arrays
 from tasks.paths import split_file
+from tests.tasks.small_variants import SEED
 
 GOOD = {"images": np.zeros((4, 28, 28), np.uint8), "labels": np.array([0, 9, 3, 3], np.int64)}
 
@@ -48,6 +49,15 @@ def test_anything_else_is_refused(
     with pytest.raises(IntegrityError, match=says) as caught:
         load_split("test")
     assert caught.value.exit_code == 3
+
+
+def test_fewer_real_test_images_are_some_of_more(workspace: Path) -> None:
+    few, more = real_test_images(3, SEED), real_test_images(5, SEED)
+    assert few.labels.bincount().tolist() == [3] * 10
+    for label in range(10):
+        both = few.images[few.labels == label], more.images[more.labels == label]
+        torch.testing.assert_close(both[0], both[1][:3], rtol=0, atol=0)
+    assert len(real_test_images(1000, SEED)) == 200  # all there are
 
 
 def test_a_missing_split_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 from tasks.evidence import Evidence, read_evidence
-from tasks.experiments import asked, confounded, contrasts, experiment_text, reaches_noise
+from tasks.experiments import (
+    EXPERIMENTS,
+    asked,
+    confounded,
+    contrasts,
+    experiment_text,
+    is_answered,
+    reaches_noise,
+)
 from tasks.pairing import Pair, Pairs
 from tasks.params import Variant
+from tasks.sweep_findings import steps_sentences
 from tests.tasks.report_workspace import build_workspace
 
 
@@ -99,3 +108,15 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
     assert "Of 120 shared seeds, Few alone is right on 10 and Flagship alone on 40: " in found
     assert "\u221225.0 points (\u221240.0 to \u221210.0) of class accuracy for Few (p = 0.001), resolved." in found
     assert "FID 4.00 (3.50 to 4.50) for Few and 1.94 (1.85 to 2.10) for Flagship." in found
+
+
+def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> None:
+    found = experiment_text("steps", evidence, Pairs([]), 0.95).replace("\\", "")
+    assert found == " ".join(steps_sentences(evidence))
+    assert found.startswith("Course DDPM from 500 seeds, by DDPM with 100 evaluations: FID ")
+    assert "Flagship from 500 seeds, by DPM-Solver++(2M) with 18 evaluations: FID " in found
+
+
+def test_the_sweeps_say_nothing_to_other_questions(evidence: Evidence) -> None:
+    assert [key for key in EXPERIMENTS if is_answered(key, evidence)] == ["steps"]
+    assert experiment_text("width", evidence, Pairs([]), 0.95) == ""

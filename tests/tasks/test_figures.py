@@ -27,6 +27,7 @@ from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
 from tasks.figures.schedule import draw_schedule, ratio_along
 from tasks.figures.style import montage, plain_number, theme
+from tasks.figures.sweep import draw_sweep
 from tasks.files import read_json, read_table, sha256_file
 from tasks.params import Params
 from tasks.paths import FIGURES, artifact, metrics_file, table_file
@@ -144,7 +145,7 @@ def test_a_missing_metrics_file_is_one_line(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The plots that a test draws, which are kept here instead of being written."""
     figures: list[Figure] = []
-    for module in ("critic", "schedule"):
+    for module in ("critic", "schedule", "sweep"):
         monkeypatch.setattr(f"tasks.figures.{module}.save_plot", lambda figure, *_: figures.append(figure))
     return figures
 
@@ -176,6 +177,29 @@ def test_a_critic_that_sees_no_difference_is_drawn_too(
     with theme():
         draw_critic_overall(read_evidence(workspace[1].variants), workspace[0])
         drawn[0].draw_without_rendering()
+
+
+def test_each_sweep_has_the_line_and_the_band_of_real_images(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    with theme():
+        draw_sweep(read_evidence(workspace[1].variants), workspace[0])
+        drawn[0].draw_without_rendering()
+    for axes, variant in zip(drawn[0].axes, workspace[1].variants, strict=True):
+        sweep = read_json(metrics_file("sweep", variant))
+        real = sweep["real"]
+        (floor,) = (line for line in axes.lines if line.get_label() == "real test images")
+        assert set(floor.get_ydata()) == {real["fid"]}
+        (band,) = axes.patches
+        assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((real["fid_low"], real["fid_high"]))
+        assert axes.get_yscale() == "log"  # since the real images are so far from the others
+        assert axes.get_ylim()[0] < real["fid_low"]
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert labels[-1] == "real test images"
+        assert [int(label.get_text()) for label in axes.get_xticklabels()] == sorted(
+            {r["budget"] for r in sweep["rows"]}
+        )
 
 
 def visible_numbers(axes: Axes) -> list[Text]:

@@ -12,7 +12,7 @@ import torch
 
 from models.intervals import Interval, wilson
 from tasks import class_findings, clip_findings, findings
-from tasks.comparisons import apart, difference, excludes_zero, mean_of, median_interval, widened
+from tasks.comparisons import apart, difference, excludes_zero, joint_confidence, mean_of, median_interval, widened
 from tasks.evidence import Evidence, Json, read_evidence
 from tasks.gate import with_gate
 from tasks.params import Variant
@@ -190,6 +190,11 @@ def test_joint_verdict_is_rarely_given_where_nothing_differs() -> None:
     given = [joint_verdict(build, 0.95) for build in builds if joint_verdict(build, 0.95) != "not answered"]
     assert len(given) / len(builds) == pytest.approx(0.05, abs=0.015)
     assert "confirmed" not in given
+
+
+def test_a_joint_confidence_shares_out_what_may_fail() -> None:
+    assert joint_confidence(1, 0.95) == pytest.approx(0.95)
+    assert joint_confidence(10, 0.95) == pytest.approx(0.995)
 
 
 def test_one_figure_is_not_widened_and_many_are_by_bonferronis_quantile() -> None:

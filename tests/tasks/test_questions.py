@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.evidence import Evidence, read_evidence
+from tasks.evidence import Evidence, VariantEvidence, read_evidence
 from tasks.files import write_json
 from tasks.params import Variant
 from tasks.paths import metrics_file
@@ -37,7 +37,7 @@ def with_variant(evidence: Evidence, change: Callable[[Variant], Variant], name:
 def test_course_and_flagship_leave_open_what_needs_more_than_them(evidence: Evidence) -> None:
     everything = {question.key for question in QUESTIONS}
     assert len(everything) == len(QUESTIONS)
-    assert keys(evidence) == everything - ANSWERED_ANYWHERE - ABOUT_THE_SOURCE
+    assert keys(evidence) == everything - ANSWERED_ANYWHERE - ABOUT_THE_SOURCE - {"steps"}
 
 
 def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence) -> None:
@@ -93,10 +93,29 @@ def test_variants_that_answer_but_for_how_they_were_computed_are_named(evidence:
 
 
 def test_the_number_of_sampling_steps_alone(evidence: Evidence) -> None:
+    evidence = by_other_samplers_alone(evidence)
     flagship = evidence.variants[1]
     fewer = replace(flagship.spec, sampling=replace(flagship.spec.sampling, steps=6))
     more = replace(evidence, variants=(*evidence.variants, replace(flagship, name="few", spec=fewer)))
     assert keys(evidence) - keys(more) == {"steps"}
+
+
+def by_other_samplers_alone(evidence: Evidence) -> Evidence:
+    """The build with sweeps in which each variant's own sampler has one number of steps."""
+
+    def kept(variant: VariantEvidence) -> VariantEvidence:
+        own, *others = variant.sweep["rows"]
+        rows = [own, *(row for row in others if row["sampler"] != own["sampler"])]
+        return replace(variant, sweep={**variant.sweep, "rows": rows})
+
+    return replace(evidence, variants=tuple(map(kept, evidence.variants)))
+
+
+def test_a_sweep_answers_for_the_number_of_steps_where_it_tries_a_variants_own_sampler(evidence: Evidence) -> None:
+    without = by_other_samplers_alone(evidence)
+    assert keys(without) - keys(evidence) == {"steps"}
+    course, _ = evidence.variants
+    assert keys(replace(without, variants=(course, without.variants[1]))) == keys(evidence)
 
 
 def test_a_schedule_still_farther_from_noise_repairs_nothing(evidence: Evidence) -> None:

@@ -3,7 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -185,23 +185,23 @@ def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
 def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(tmp_path, monkeypatch)
     flagship = params.variants["flagship"]
-    few = replace(flagship, title="Few steps", sampling=replace(flagship.sampling, steps=6))
-    more = replace(params, variants={**params.variants, "few": few})
-    monkeypatch.setitem(QUALITY, "few", 0.5)
-    write_variant("few", more, plain_shapes)
+    guided = replace(flagship, title="Guided", sampling=replace(flagship.sampling, guidance=2.0))
+    more = replace(params, variants={**params.variants, "guided": guided})
+    monkeypatch.setitem(QUALITY, "guided", 0.5)
+    write_variant("guided", more, plain_shapes)
     write_tables(read_evidence(more.variants))
     write_comparisons(list(more.variants), replace(more.evaluate, bootstrap=100), more.seed)
-    for name in ("reverse_few", "clip_gallery_few"):
+    for name in ("reverse_guided", "clip_gallery_guided"):
         (FIGURES / f"{name}.png").write_bytes((FIGURES / "forward.png").read_bytes())
-    asks, before, after = "Do many small reverse steps do better", source_of(params), source_of(more)
-    assert asks not in before.partition("## One change at a time")[2]
+    asks, before, after = "do to the samples", source_of(params), source_of(more)
+    assert asks not in before.partition("## One change at a time")[2].partition("## Left open")[0]
     compared, _, still_open = after.partition("## One change at a time")[2].partition("## Left open")
     assert asks in compared
     assert asks not in still_open
     # 12 a class, of which 6 and 10 are right
     assert "adjusted for the 3 comparisons that this build asks for" in unescaped(after)
     assert "comparisons that this build asks for" not in before
-    expected = "Of 120 shared seeds, Few steps alone is right on 0 and Flagship alone on 40: \u221233.3 points"
+    expected = "Of 120 shared seeds, Guided alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
 
 
@@ -240,6 +240,37 @@ def test_a_mixture_of_precisions_is_said_wherever_models_are_ranked_and_else_not
     models, _, samples = rest.partition("## What the samples say")
     assert [part.count(said) for part in (summary, models, samples)] == [1, 1, 1]
     assert "Course DDPM trained on the CPU in bfloat16 and sampled on the CPU in float32; Flagship" in summary
+
+
+def test_a_sweep_answers_for_the_number_of_steps_wherever_the_report_speaks_of_it(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    asks, unmeasured = "Do many small reverse steps do better", "do better than few is\nnot measured in this build"
+
+    def told() -> tuple[bool, bool, bool]:
+        source = unescaped(source_of(workspace[1]))
+        compared = source.partition("## One change at a time")[2].partition("## Left open")[0]
+        return asks in compared, asks in source.partition("## Left open")[2], unmeasured in source
+
+    assert told() == (True, False, False)
+    with ExitStack() as stack:
+        for variant in workspace[1].variants:
+            sweep = read_json(metrics_file("sweep", variant))
+            own = sweep["rows"][0]
+            rows = [row for row in sweep["rows"] if row is own or row["sampler"] != own["sampler"]]
+            stack.enter_context(changed(metrics_file("sweep", variant), rows=rows))
+        assert told() == (False, True, True)
+
+
+def test_a_sweep_stands_beside_as_many_real_images(
+    workspace: tuple[Path, Params], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    assert "The FID of as many real test images is 0.900 (0.800 to 1.000)." in page.text
+    section = unescaped(source_of(workspace[1])).partition("## How many evaluations an image needs")[2]
+    assert "| Real test images | \u2013 | \u2013 | \u2013 | 0.900 (0.800 to 1.000) |" in section.partition("\n## ")[0]
+    assert "the grey line and its band 500 real test images" in section
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,15 @@ def test_a_training_is_another_run_only_where_it_can_end_otherwise(setting: str,
 
 
 @pytest.mark.parametrize(("setting", "same"), [("title", True), ("sampling", False), ("training", False)])
-@pytest.mark.parametrize("stage", ["variant", "sample", "score", "evaluate"])
+@pytest.mark.parametrize("stage", ["variant", "sample", "score", "evaluate", "sweep"])
 def test_what_is_sampled_differently_is_another_run(stage: str, setting: str, same: bool) -> None:
     assert (identity(stage, OTHERS[setting]) == identity(stage)) is same
 
 
-@pytest.mark.parametrize(
-    ("stage", "same"), [("train", False), ("variant", False), ("sample", True), ("score", True), ("evaluate", True)]
-)
+HOLDS_A_HISTORY = {"train": True, "variant": True, "sample": False, "score": False, "evaluate": False, "sweep": False}
+
+
+@pytest.mark.parametrize(("stage", "same"), [(stage, not holds) for stage, holds in HOLDS_A_HISTORY.items()])
 def test_what_a_training_is_resumed_by_tells_apart_the_runs_that_hold_its_history(stage: str, same: bool) -> None:
     assert (identity(stage, code="b") == identity(stage)) is same
 
@@ -68,3 +69,14 @@ def test_every_run_shows_the_same_keys_and_training_none_of_the_sampler() -> Non
     assert "sampling.guidance" in sampler
     assert {shown["train"][key] for key in sampler} == {ABSENT}
     assert shown["sample"]["sampling.guidance"] == shown["variant"]["sampling.guidance"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    "stage", [stage for stage in GROUPS if stage not in ("critic", "scorer", "references", "judges")]
+)
+def test_what_is_swept_makes_another_run_of_the_sweep_alone(stage: str) -> None:
+    other = replace(PROJECT, sweep=replace(PROJECT.sweep, evaluations=(5, 7)))
+    runs = [run_identity(params, stage, "course", "data", {}) for params in (PROJECT, other)]
+    assert (runs[0] == runs[1]) is (stage != "sweep")
+    shown = run_params(other, stage, "course")["sweep.evaluations"]
+    assert shown == ("5, 7" if stage == "sweep" else ABSENT)

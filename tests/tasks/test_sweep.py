@@ -9,61 +9,95 @@ import pytest
 import torch
 
 from models.samplers import evaluations
-from models.spec import SamplerSpec
+from tasks.dataset import real_test_images
+from tasks.distances import frechet_difference, real_features
 from tasks.errors import IntegrityError, MissingResourceError
-from tasks.evaluate import run_evaluation
+from tasks.evaluate import critic_block, run_evaluation
 from tasks.evidence import Evidence, VariantEvidence
 from tasks.files import read_json, read_table
+from tasks.judge import load_critic
 from tasks.params import Sample, Sweep
 from tasks.paths import metrics_file, table_file
 from tasks.precision import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
-from tasks.sweep import candidates, drawn_before, run_sweep, sampler_name
-from tasks.sweep_findings import best_by_count, cheapest_as_good, sweep_table, sweep_text
+from tasks.sweep import Attempt, Bench, candidates, drawn_before, own_attempt, run_sweep, sampler_name
+from tasks.sweep_findings import (
+    best_by_budget,
+    cheapest_not_worse,
+    other_numbers,
+    steps_sentences,
+    sweep_table,
+    sweep_text,
+)
 from tasks.train import run_training
 from tasks.weights import load_model
+from tests.tasks.report_workspace import beside
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
 
 SWEEP = Sweep(per_class=10, evaluations=(3, 6), samplers=("heun", "unipc"))
 
 
-def described(samplers: list[SamplerSpec]) -> list[tuple[str, int]]:
-    return [(sampler_name(sampler), evaluations(sampler)) for sampler in samplers]
+def described(attempts: list[Attempt]) -> list[tuple[int, str, int]]:
+    return [(each.budget, sampler_name(each.sampler), evaluations(each.sampler)) for each in attempts]
 
 
-def test_samplers_of_an_edm_are_those_named() -> None:
-    wanted = [("Heun", 3), ("UniPC", 3), ("Heun", 5), ("UniPC", 6)]
+def test_samplers_of_an_edm_are_those_named_within_the_budget() -> None:
+    wanted = [(3, "Heun", 3), (3, "UniPC", 3), (6, "Heun", 5), (6, "UniPC", 6)]
     assert described(candidates(FLAGSHIP, SWEEP)) == wanted
 
 
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
-    wanted = [("DDIM", 3), ("DDPM", 3), ("DDIM", 6), ("DDPM", 6)]
+    wanted = [(3, "DDIM", 3), (3, "DDPM", 3), (6, "DDIM", 6), (6, "DDPM", 6)]
     assert described(candidates(COURSE, SWEEP)) == wanted
 
 
 def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
     own = replace(FLAGSHIP.sampling, kind="unipc", steps=6)
-    assert ("UniPC", 6) not in described(candidates(replace(FLAGSHIP, sampling=own), SWEEP))
+    assert (6, "UniPC", 6) not in described(candidates(replace(FLAGSHIP, sampling=own), SWEEP))
     twice = replace(SWEEP, evaluations=(3, 3))
-    assert described(candidates(FLAGSHIP, twice)) == [("Heun", 3), ("UniPC", 3)]
+    assert described(candidates(FLAGSHIP, twice)) == [(3, "Heun", 3), (3, "UniPC", 3)]
     whole = replace(SWEEP, evaluations=(10,))  # all steps of the course, whose own sampler is DDPM
-    assert described(candidates(COURSE, whole)) == [("DDIM", 10)]
-    assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [("DDIM", 3), ("DDPM", 3)]
+    assert described(candidates(COURSE, whole)) == [(10, "DDIM", 10)]
+    assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [(3, "DDIM", 3), (3, "DDPM", 3)]
+
+
+def test_a_sampler_that_two_budgets_ask_for_belongs_to_the_smaller() -> None:
+    twice = replace(SWEEP, evaluations=(10, 9), samplers=("heun",))
+    assert described(candidates(FLAGSHIP, twice)) == [(9, "Heun", 9)]
+
+
+def test_the_variants_own_number_is_its_budget() -> None:
+    assert described([own_attempt(FLAGSHIP)]) == [(4, "DPM-Solver++(2M)", 4)]
+    heun = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, kind="heun", steps=9))
+    assert described([own_attempt(heun)]) == [(17, "Heun", 17)]
 
 
 def test_samplers_that_differ_in_their_noise_are_told_apart() -> None:
     churned = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, kind="heun", steps=3, churn=2.0))
     assert sampler_name(churned.sampling) == "Heun, churn 2"
-    assert ("Heun", 5) in described(candidates(churned, SWEEP))
+    assert (6, "Heun", 5) in described(candidates(churned, SWEEP))
     half = replace(COURSE, sampling=replace(COURSE.sampling, kind="ddim", steps=3, eta=0.5))
     assert sampler_name(half.sampling) == "DDIM, eta 0.5"
-    assert described(candidates(half, SWEEP))[:2] == [("DDIM", 3), ("DDPM", 3)]
+    assert described(candidates(half, SWEEP))[:2] == [(3, "DDIM", 3), (3, "DDPM", 3)]
 
 
 def test_guidance_is_kept_and_counts() -> None:
     guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
-    assert [count for _, count in described(candidates(guided, SWEEP))] == [2, 2, 6, 6]
+    assert [(budget, count) for budget, _, count in described(candidates(guided, SWEEP))] == [
+        (3, 2),
+        (3, 2),
+        (6, 6),
+        (6, 6),
+    ]
+
+
+def test_nothing_takes_more_than_its_budget() -> None:
+    """Guidance looks twice, so one evaluation is not enough for it."""
+    guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
+    found = described(candidates(guided, replace(SWEEP, evaluations=tuple(range(1, 13)))))
+    assert all(count <= budget for budget, _, count in found)
+    assert min(budget for budget, _, _ in found) == 2
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -76,19 +110,60 @@ def test_the_variants_own_sampler_has_the_figures_of_its_samples(variant: str, w
     judged = run_evaluation(variant, EVALUATE, CPU, SEED)
     assert read_json(metrics_file("sweep", variant))["rows"] == found["rows"]
     table = read_table(table_file(f"sweep_{variant}"))
+    assert list(table.columns) == list(found["rows"][0])
     assert table["sampler"].tolist() == [row["sampler"] for row in found["rows"]]
     own = found["rows"][0]
-    assert own["evaluations"] == spec.sampling.steps
-    assert {key: own[key] for key in ("fid", "fid_low", "fid_high")} == {
-        key: judged[key] for key in ("fid", "fid_low", "fid_high")
-    }
-    assert own["accuracy"] == pytest.approx(judged["accuracy"]["value"])
-    best = min(row["fid"] for row in found["rows"])
-    for row in found["rows"]:
-        assert row["behind"] == pytest.approx(row["fid"] - best, abs=1e-6)
-        assert row["behind_low"] <= row["behind"] <= row["behind_high"]
+    assert own["evaluations"] == own["budget"] == spec.sampling.steps
+    assert {key: own[key] for key in FID} == {key: judged[key] for key in FID}
+    assert accuracy_of(own) == judged["accuracy"]
     others = [row["fid"] for row in found["rows"]]
     assert len(set(others)) == len(others)
+
+
+FID = ("fid", "fid_low", "fid_high")
+
+
+def accuracy_of(row: dict[str, Any]) -> dict[str, float]:
+    return {"value": row["accuracy"], "low": row["accuracy_low"], "high": row["accuracy_high"]}
+
+
+def test_as_many_real_images_stand_beside_the_rows(workspace: Path) -> None:
+    """They have the figures that the reference rows would have at that number of images."""
+    fit_small_critic()
+    bench = Bench(load_critic(CPU), real_features(load_critic(CPU), SEED), EVALUATE.confidence, SEED)
+    found = bench.real(10)
+    expected = critic_block(real_test_images(10, SEED), bench.judge, bench.training, EVALUATE, SEED)
+    assert found["num_images"] == expected["num_images"] == 100
+    assert {key: found[key] for key in FID} == {key: expected[key] for key in FID}
+    assert accuracy_of(found) == expected["accuracy"]
+    assert bench.real(1000)["num_images"] == 200  # all there are
+
+
+def test_rows_are_compared_with_the_first_by_intervals_that_hold_at_once(workspace: Path) -> None:
+    """Bonferroni: each of four comparisons at 1 - 0.05 / 4."""
+    fit_small_critic()
+    training = real_features(load_critic(CPU), SEED)
+    bench = Bench(load_critic(CPU), training, 0.95, SEED)
+    labels, _ = balanced_requests(10, SEED)
+    generator = np.random.default_rng(SEED)
+    seen = [bench.look(generator.integers(0, 256, (100, 28, 28)).astype(np.uint8), labels) for _ in range(5)]
+    rows = bench.rows([own_attempt(FLAGSHIP)] * 5, seen)
+    assert {rows[0][key] for key in ("difference", "difference_low", "difference_high")} == {0.0}
+    for row, images in zip(rows[1:], seen[1:], strict=True):
+        pair = images.features, seen[0].features
+        wanted = frechet_difference(pair, torch.from_numpy(labels), training, 1 - 0.05 / 4, SEED)
+        assert row["difference"] == pytest.approx(row["fid"] - rows[0]["fid"], abs=1e-6)
+        assert (row["difference_low"], row["difference_high"]) == pytest.approx((wanted.low, wanted.high))
+
+
+@pytest.mark.parametrize("samplers", [1, 3])
+def test_as_few_images_as_the_parameters_permit_are_enough(samplers: int, workspace: Path) -> None:
+    fit_small_critic()
+    bench = Bench(load_critic(CPU), real_features(load_critic(CPU), SEED), EVALUATE.confidence, SEED)
+    split = real_test_images(2, SEED)
+    seen = [bench.look(split.images.numpy(), split.labels.numpy())] * samplers
+    rows = bench.rows([own_attempt(FLAGSHIP)] * samplers, seen)
+    assert all(np.isfinite(value) for row in rows for value in row.values() if not isinstance(value, str))
 
 
 def test_a_variant_that_was_not_trained_is_a_missing_resource(workspace: Path) -> None:
@@ -118,35 +193,88 @@ def test_samples_of_other_seeds_are_refused(workspace: Path) -> None:
         drawn_before("course", balanced_requests(10, SEED + 1)[1])
 
 
-def swept(*rows: tuple[str, int, float]) -> VariantEvidence:
-    """A variant with these samplers, evaluations and distances; 4.0 is the smallest of them."""
+def swept(*rows: tuple[str, int, int, float]) -> VariantEvidence:
+    """A variant with these samplers, budgets, evaluations and distances; each is 0.5 more or less certain."""
 
-    def row(sampler: str, count: int, fid: float) -> dict[str, Any]:
-        spread = {"fid": fid, "fid_low": 0.9 * fid, "fid_high": 1.1 * fid}
-        behind = {"behind": fid - 4.0, "behind_low": fid - 4.5, "behind_high": fid - 3.5}
-        return {"sampler": sampler, "evaluations": count, **spread, **behind, "accuracy": 0.8}
+    def row(sampler: str, budget: int, count: int, fid: float) -> dict[str, Any]:
+        gap = beside("difference", fid - rows[0][3], 0.5)
+        figures = {**beside("fid", fid, 0.1 * fid), **gap, **beside("accuracy", 0.8, 0.02)}
+        return {"sampler": sampler, "budget": budget, "evaluations": count, **figures}
 
-    sweep = {"rows": [row(*values) for values in rows], "num_images": 500}
+    real = {"num_images": 500, **beside("fid", 1.2, 0.1), **beside("accuracy", 0.93, 0.01)}
+    sweep = {"rows": [row(*values) for values in rows], "num_images": 500, "real": real}
     return VariantEvidence(name="flagship", spec=FLAGSHIP, train={}, sample={}, score={}, evaluate={}, sweep=sweep)
 
 
-def test_the_best_sampler_at_each_number_of_evaluations() -> None:
-    variant = swept(("A", 10, 5.0), ("B", 5, 9.0), ("B", 10, 4.0), ("A", 5, 8.0))
-    assert [(row["sampler"], row["evaluations"]) for row in best_by_count(variant)] == [("A", 5), ("B", 10)]
+def of(*variants: VariantEvidence) -> Evidence:
+    return Evidence(drawn=False, prepare={}, critic={}, scorer={}, references={}, variants=variants)
 
 
-def test_the_fewest_evaluations_that_cannot_be_told_from_the_best() -> None:
-    variant = swept(("A", 5, 8.0), ("A", 10, 4.3), ("A", 18, 4.0), ("A", 50, 4.1))
-    cheap, best = cheapest_as_good(variant)
-    assert (cheap["evaluations"], best["evaluations"]) == (10, 18)
+def test_the_best_sampler_within_each_budget_is_the_best_of_like_with_like() -> None:
+    """Heun's 17 evaluations compete with others' 18; the variant's own number is in the group of that budget."""
+    variant = swept(("A", 18, 18, 4.5), ("Heun", 18, 17, 4.0), ("A", 10, 10, 5.0), ("B", 10, 9, 6.0))
+    assert [(row["budget"], row["sampler"]) for row in best_by_budget(variant)] == [(10, "A"), (18, "Heun")]
+    apart = swept(("A", 12, 12, 4.5), ("B", 10, 10, 4.0))
+    assert [row["budget"] for row in best_by_budget(apart)] == [10, 12]
 
 
-def test_the_text_says_which_suffices() -> None:
-    near = swept(("A", 5, 8.0), ("A", 10, 4.3), ("A", 18, 4.0))
-    far = swept(("A", 5, 8.0), ("A", 10, 6.0), ("A", 18, 4.0))
-    evidence = Evidence(drawn=False, prepare={}, critic={}, scorer={}, references={}, variants=(near,))
-    assert "A with 10 evaluations cannot be told from it" in sweep_text(evidence)
-    assert "With fewer it is larger" in sweep_text(replace(evidence, variants=(far,)))
-    alone = swept(("A", 5, 4.0), ("A", 10, 8.0))
-    assert "No smaller number was tried" in sweep_text(replace(evidence, variants=(alone,)))
-    assert sweep_table(evidence).count("\n") == 4
+@pytest.mark.parametrize(
+    ("distances", "fewest"),
+    [((4.0, 4.6, 4.4), 10), ((4.0, 4.4, 5.0), 5), ((4.0, 4.6, 4.6), 18), ((4.0, 3.0, 4.0), 5), ((4.0, 4.6, 2.0), 10)],
+)
+def test_the_fewest_evaluations_that_are_not_found_worse(distances: tuple[float, ...], fewest: int) -> None:
+    own, few, more = distances
+    variant = swept(("A", 18, 18, own), ("A", 5, 5, few), ("B", 10, 10, more), ("B", 50, 50, 1.0))
+    assert cheapest_not_worse(variant)["evaluations"] == fewest
+
+
+def test_the_text_claims_no_more_than_the_widened_intervals_say() -> None:
+    own = ("A", 18, 18, 4.0)
+    start = "Small flagship is sampled by A with 18 evaluations: FID 4.00 (3.60 to 4.40). "
+
+    def said(*others: tuple[str, int, int, float]) -> str:
+        text = sweep_text(of(swept(own, *others))).replace("\\", "")
+        floor = "The FID of as many real test images is 1.20 (1.10 to 1.30). "
+        assert text.startswith(floor + start)
+        return text.removeprefix(floor + start)
+
+    assert said(("B", 5, 5, 8.0), ("A", 10, 10, 4.3)) == (
+        "No other of the 3 tried has a smaller one. The fewest evaluations not found worse are those of A with 10 "
+        "evaluations, 0.300 (\u22120.200 to 0.800) more, not resolved."
+    )
+    assert said(("A", 5, 5, 8.0), ("B", 50, 49, 3.8)) == (
+        "The smallest of the 3 tried is that of B with 49 evaluations, 0.200 (\u22120.300 to 0.700) less, not "
+        "resolved. Fewer than 18 are all found worse."
+    )
+    assert said(("B", 50, 50, 3.0)) == (
+        "The smallest of the 2 tried is that of B with 50 evaluations, 1.00 (0.50 to 1.50) less, resolved. "
+        "Fewer than 18 were not tried."
+    )
+    assert said(("A", 5, 5, 8.0), ("B", 10, 10, 3.0)) == (
+        "The smallest of the 3 tried is that of B with 10 evaluations, 1.00 (0.50 to 1.50) less, resolved. "
+        "Fewer than 10 are all found worse."
+    )
+    assert said() == "No other was tried."
+
+
+def test_the_table_shows_budgets_what_was_taken_of_them_and_real_images() -> None:
+    table = sweep_table(of(swept(("A", 18, 18, 4.5), ("Heun", 18, 17, 4.0)))).replace("\\", "")
+    assert table.splitlines()[2:] == [
+        "| Small flagship | 18 | 17 | Heun | 4.00 (3.60 to 4.40) | 80.0\u00a0% (78.0 to 82.0) |",
+        "| Real test images | \u2013 | \u2013 | \u2013 | 1.20 (1.10 to 1.30) | 93.0\u00a0% (92.0 to 94.0) |",
+    ]
+
+
+def test_fewer_real_images_than_were_drawn_are_counted() -> None:
+    variant = swept(("A", 18, 18, 4.0))
+    fewer = replace(variant, sweep={**variant.sweep, "real": {**variant.sweep["real"], "num_images": 200}})
+    assert "The FID of 200 real test images is 1.20" in sweep_text(of(fewer)).replace("\\", "")
+
+
+def test_the_number_of_steps_alone_is_read_off_the_variants_own_sampler() -> None:
+    several = swept(("A", 18, 18, 4.0), ("B", 5, 5, 3.0), ("A", 50, 50, 3.9), ("A", 5, 5, 8.0))
+    assert [row["evaluations"] for row in other_numbers(several)] == [5, 50]
+    assert steps_sentences(of(several, swept(("A", 18, 18, 4.0), ("B", 5, 5, 8.0)))) == [
+        "Small flagship from 500 seeds, by A with 18 evaluations: FID 4.00 (3.60 to 4.40). From the same seeds, "
+        "with 5: 4.00 (3.50 to 4.50) more, resolved; with 50: 0.100 (\u22120.400 to 0.600) less, not resolved."
+    ]
