@@ -96,8 +96,8 @@ def test_an_interrupted_build_ends_every_process_of_it(dvc_project: Path) -> Non
 def test_an_interrupted_build_ends_and_is_heard_where_interrupts_are_ignored(dvc_project: Path) -> None:
     worker = """
 import time
-print("up", flush=True)
 try:
+    print("up", flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
     print("saved", flush=True)
@@ -161,8 +161,8 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_grace() -> None:
 def test_signals_that_come_while_a_build_is_ended_do_not_leave_it_running(dvc_project: Path) -> None:
     worker = """
 import os, signal, time
-print("up", flush=True)
 try:
+    print("up", flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
     os.kill(int(os.environ["BUILDER"]), signal.SIGINT)

@@ -111,7 +111,7 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
 
 
 def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> None:
-    found = experiment_text("steps", evidence, Pairs([]), 0.95).replace("\\", "")
+    found = experiment_text("steps", evidence, Pairs([], ()), 0.95).replace("\\", "")
     assert found == " ".join(steps_sentences(evidence))
     assert found.startswith("Course DDPM from 500 seeds, by DDPM with 100 evaluations: FID ")
     assert "Flagship from 500 seeds, by DPM-Solver++(2M) with 18 evaluations: FID " in found
@@ -119,4 +119,4 @@ def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> Non
 
 def test_the_sweeps_say_nothing_to_other_questions(evidence: Evidence) -> None:
     assert [key for key in EXPERIMENTS if is_answered(key, evidence)] == ["steps"]
-    assert experiment_text("width", evidence, Pairs([]), 0.95) == ""
+    assert experiment_text("width", evidence, Pairs([], ()), 0.95) == ""

@@ -8,6 +8,8 @@ import torch
 
 from models.build import build_diffusion
 from models.layers import Float32GroupNorm
+from models.priors import images_shown
+from models.spec import EdmSpec
 from tasks.errors import TryAgainError
 from tasks.files import read_json, write_json
 from tasks.locks import LOCKS, locked
@@ -164,7 +166,8 @@ def test_networks_answer_in_bfloat16_as_in_float32_but_for_its_digits(variant: s
     for parameter in network.parameters():
         if not parameter.any():  # what starts at zero would hide the rest
             torch.nn.init.normal_(parameter, std=0.05, generator=generator)
-    x, level = torch.randn(8, 1, 28, 28, generator=generator), torch.rand(8, generator=generator)
+    shown = images_shown(spec.process) if isinstance(spec.process, EdmSpec) else 1
+    x, level = torch.randn(8, shown, 28, 28, generator=generator), torch.rand(8, generator=generator)
     seen: list[torch.dtype] = []
     for norm in (module for module in network.modules() if isinstance(module, Float32GroupNorm)):
         norm.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))

@@ -15,8 +15,8 @@ from tasks.errors import MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Sample, Sweep
 from tasks.paths import PREPARED, artifact
+from tasks.precision import autocast
 from tasks.progress_grids import draw_progress_grids
-from tasks.reproducibility import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.starts import fitted_start
 from tasks.sweep import candidates, run_sweep
@@ -44,7 +44,7 @@ def drawn_from_moments(per_class: int, batch: int) -> np.ndarray:
 
 
 def test_where_sampling_starts_is_no_part_of_the_training_nor_of_its_files(trained: Path) -> None:
-    assert run_config(FROM_MOMENTS, CPU, SEED, DEVICE) == run_config(COURSE, CPU, SEED, DEVICE)
+    assert run_config(FROM_MOMENTS, CPU, SEED) == run_config(COURSE, CPU, SEED)
     run_training("start", FROM_MOMENTS, CPU, SEED)
     for name in ("model.safetensors", "snapshots/step-0000000.safetensors", "snapshots/step-0000008.safetensors"):
         assert sha256_file(artifact("start", name)) == sha256_file(artifact("course", name))
@@ -97,8 +97,8 @@ def test_grids_through_training_start_from_the_moments(trained: Path) -> None:
 def test_a_sweep_starts_every_sampler_as_the_variants_own(trained: Path) -> None:
     fit_small_critic()
     sweep = Sweep(per_class=10, evaluations=(3,), samplers=("heun",))
-    assert {sampler.start for sampler in candidates(FROM_MOMENTS, sweep)} == {"moments"}
-    assert not any(hasattr(sampler, "start") for sampler in candidates(FLAGSHIP, sweep))
+    assert {attempt.sampler.start for attempt in candidates(FROM_MOMENTS, sweep)} == {"moments"}
+    assert not any(hasattr(attempt.sampler, "start") for attempt in candidates(FLAGSHIP, sweep))
     rows = {}
     for spec in (COURSE, FROM_MOMENTS):
         run_sampling("course", spec, SAMPLE, CPU, SEED)
