@@ -23,6 +23,9 @@ Contrast = tuple[VariantEvidence, VariantEvidence]
 SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "beta_end", "zero_terminal"))
 """Settings that say how fast images are destroyed."""
 
+PRIOR = frozenset(f"process.{key}" for key in ("prior", "components", "rank", "subspace"))
+"""Settings that say what a network is given to mend."""
+
 
 def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
     """Every two variants that differ in some of these settings and in no other but their titles.
@@ -54,6 +57,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repair": repairs,
     "start": partial(differing, settings=frozenset({"sampling.start"})),
     "target": partial(differing, settings=frozenset({"process.target"})),
+    "prior": partial(differing, settings=PRIOR),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),

@@ -89,6 +89,12 @@ QUESTIONS = (
         _experiment("target"),
     ),
     Question(
+        "prior",
+        "What does a closed-form guess give, which the network has only to mend?",
+        "two variants that differ in the prior alone",
+        _experiment("prior"),
+    ),
+    Question(
         "steps",
         "Do many small reverse steps do better than a few large ones?",
         "one model sampled with several numbers of steps: by a sweep that tries its own sampler, or as two variants",
@@ -171,4 +177,4 @@ QUESTIONS = (
         _no_build,
     ),
 )
-"""Every question of the source in the order of the report, and three that its schedule raises: "repair" to "target"."""
+"""Every question of the source in the order of the report, and four that this project adds: "repair" to "prior"."""

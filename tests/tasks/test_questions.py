@@ -70,6 +70,14 @@ def test_two_variants_that_differ_in_one_thing_alone_answer_for_it(
     assert keys(with_variant(evidence, confounded)) == keys(evidence)
 
 
+def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evidence) -> None:
+    flagship = evidence.variants[1]
+    process = replace(flagship.spec.process, prior="isotropic", components=0, rank=0, subspace=0)
+    spec = replace(flagship.spec, title="Without", process=process)
+    without = replace(flagship, name="without", spec=spec)
+    assert keys(evidence) - keys(replace(evidence, variants=(*evidence.variants, without))) == {"prior"}
+
+
 def with_target(evidence: Evidence, target: str, precision: str, device: str = "cpu") -> Evidence:
     """The build with one more variant: the course's with another target, sampled in that precision."""
     course = evidence.variants[0]
