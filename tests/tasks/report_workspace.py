@@ -262,7 +262,7 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
 def write_sweep(name: str, spec: Variant, fid: float) -> None:
     """Two samplers that get better with every evaluation; the variant's own comes first."""
     own, chosen = sampler_name(spec.sampling), evaluations(spec.sampling)
-    counts = [(sampler, count) for sampler in (own, "iPNDM") for count in (chosen, 10, 5)]
+    counts = [(sampler, count) for sampler in (own, "iPNDM") for count in (chosen, 8, 5)]
     distances = [fid * (1.0 + 10.0 / count**2) * (1.0 + 0.01 * index) for index, (_, count) in enumerate(counts)]
     rows = []
     for (sampler, count), distance in zip(counts, distances, strict=True):
