@@ -14,7 +14,7 @@ from tasks.errors import IntegrityError
 from tasks.files import folder_written_atomically, sha256_file, write_tensors, write_text
 from tasks.params import Variant
 from tasks.paths import artifact
-from tasks.weights import card_errors, checked_card, load_weights
+from tasks.weights import checked_card, load_weights
 
 FOLDER = "snapshots"
 UNTRAINED = 0
@@ -87,11 +87,9 @@ def kept_snapshots(variant: str, spec: Variant) -> dict[int, str]:
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: it was trained with another network or process, or its card is damaged.
+        IntegrityError: it was trained with another network or process, or its card was altered.
     """
-    card = checked_card(variant, spec)
-    with card_errors(variant):
-        return {entry["step"]: entry["sha256"] for entry in card["snapshots"]}
+    return {entry["step"]: entry["sha256"] for entry in checked_card(variant, spec)["snapshots"]}
 
 
 def load_snapshot(variant: str, spec: Variant, step: int, digest: str) -> Diffusion:

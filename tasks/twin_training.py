@@ -17,7 +17,7 @@ from tasks.journal import HISTORY, NOISE_LEVELS
 from tasks.locked_build import LockedBuild, dvc_md5
 from tasks.paths import artifact, metrics_file
 from tasks.snapshots import FOLDER, republish_snapshots, snapshot_name
-from tasks.weights import CARD, WEIGHTS, card_errors
+from tasks.weights import CARD, WEIGHTS, read_card, write_card
 
 logger = logging.getLogger(__name__)
 TAKEN_FROM = "taken_from"
@@ -66,7 +66,7 @@ def take_over(variant: str, twin: Twin) -> dict[str, Any]:
     for name in (WEIGHTS, HISTORY, NOISE_LEVELS):
         write_bytes(artifact(variant, name), artifact(twin.variant, name).read_bytes())
     named = {"variant": variant, TAKEN_FROM: twin.variant}
-    write_json(artifact(variant, CARD), {**twin.card, **named})
+    write_card(variant, {**twin.card, **named})
     summary = {**twin.summary, **named}
     write_json(metrics_file("train", variant), summary)
     logger.info("%s is not trained: it takes over the weights of %s, whose training is the same", variant, twin.variant)
@@ -81,10 +81,9 @@ def results_of(variant: str) -> list[Path]:
 
 def _intact(variant: str, identity: str, lock: LockedBuild) -> Twin | None:
     try:
-        twin = Twin(variant, read_json(artifact(variant, CARD)), read_json(metrics_file("train", variant)))
-        with card_errors(variant):
-            return twin if _is_of(twin, identity) and _is_recorded(variant, lock) and _is_whole(twin) else None
-    except (MissingResourceError, IntegrityError):
+        twin = Twin(variant, read_card(variant), read_json(metrics_file("train", variant)))
+        return twin if _is_of(twin, identity) and _is_recorded(variant, lock) and _is_whole(twin) else None
+    except (MissingResourceError, IntegrityError, KeyError):  # the last from a summary that tells too little
         return None
 
 

@@ -1,8 +1,6 @@
 """A variant's finished weights and the identity card that goes with them."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,19 +14,41 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from tasks.checkpoint import differing_keys
 from tasks.errors import IntegrityError
-from tasks.files import read_json, sha256_file, write_json, write_tensors
+from tasks.files import read_json, sha256_file, sha256_json, write_json, write_tensors
 from tasks.params import Variant
 from tasks.paths import artifact
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+SEAL = "card_sha256"
+"""Key of a card under which its own digest stands."""
 
 
 def save_model(variant: str, module: nn.Module, card: dict[str, Any]) -> str:
     """Write a variant's weights and its card, to which the sha256 of the weights is added; returns that sha256."""
     digest = write_tensors(artifact(variant, WEIGHTS), module.state_dict())
-    write_json(artifact(variant, CARD), {**card, "weights_sha256": digest})
+    write_card(variant, {**card, "weights_sha256": digest})
     return digest
+
+
+def write_card(variant: str, card: dict[str, Any]) -> None:
+    """Write a variant's card under a seal: the sha256 of all else that it tells."""
+    told = {key: value for key, value in card.items() if key != SEAL}
+    write_json(artifact(variant, CARD), {**told, SEAL: sha256_json(told)})
+
+
+def read_card(variant: str) -> dict[str, Any]:
+    """A variant's card as it was written.
+
+    Raises:
+        MissingResourceError: the variant has not been trained.
+        IntegrityError: the card was altered, or is none.
+    """
+    path = artifact(variant, CARD)
+    card = read_json(path)
+    if card.get(SEAL) != sha256_json({key: value for key, value in card.items() if key != SEAL}):
+        raise IntegrityError(str(path), "was altered", "the sha256 that it ends with", f"rerun train@{variant}")
+    return card
 
 
 def load_model(variant: str, spec: Variant, device: torch.device) -> Diffusion:
@@ -44,9 +64,7 @@ def load_model(variant: str, spec: Variant, device: torch.device) -> Diffusion:
         IntegrityError: the weights were altered, or belong to another network or process.
     """
     card = checked_card(variant, spec)
-    with card_errors(variant):
-        digest = card["weights_sha256"]
-    return load_weights(artifact(variant, WEIGHTS), digest, variant, spec).to(device)
+    return load_weights(artifact(variant, WEIGHTS), card["weights_sha256"], variant, spec).to(device)
 
 
 def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
@@ -58,34 +76,15 @@ def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: it was trained with another network or process, or its card is damaged.
+        IntegrityError: it was trained with another network or process, or its card was altered.
     """
-    card = read_json(artifact(variant, CARD))
+    card = read_card(variant)
     wanted = json.loads(json.dumps({"network": asdict(spec.network), "process": asdict(spec.process)}))
-    with card_errors(variant):
-        different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
+    different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
     if different:
         what = f"was trained under another configuration ({', '.join(different[:3])})"
         raise IntegrityError(str(artifact(variant, WEIGHTS)), what, "the one of params.yaml", f"rerun train@{variant}")
     return card
-
-
-@contextmanager
-def card_errors(variant: str) -> Iterator[None]:
-    """Name a variant's card as what is damaged when something that it must tell is not found in it.
-
-    Args:
-        variant: its name.
-
-    Raises:
-        IntegrityError: an entry is missing, or is of another kind.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        what = "lacks something that a card tells"
-        expected, remedy = "the card of a finished training", f"rerun train@{variant}"
-        raise IntegrityError(str(artifact(variant, CARD)), what, expected, remedy) from error
 
 
 def load_weights(path: Path, digest: str, variant: str, spec: Variant) -> Diffusion:

@@ -23,7 +23,6 @@ from tasks.files import folder_written_atomically, read_json, read_table, write_
 from tasks.journal import Journal
 from tasks.params import Sample
 from tasks.paths import FIGURES, artifact
-from tasks.progress_grids import draw_progress_grids
 from tasks.sample import run_sampling
 from tasks.score import run_scoring
 from tasks.scorer_artifact import FOLDER, load_source, record_scorer
@@ -152,22 +151,17 @@ def trained(network: torch.nn.Module) -> None:
     save_model("course", network, {"config": json.loads(json.dumps(config)), "snapshots": []})
 
 
-def card_without(key: str) -> Callable[[], Work]:
+def altered_card(key: str, value: object) -> Callable[[], Work]:
     def prepared() -> Work:
         trained(build_diffusion(COURSE.network, COURSE.process, SEED))
         path = artifact("course", "model.json")
-        write_json(path, {name: value for name, value in read_json(path).items() if name != key})
-
-        def work() -> None:
-            run_sampling("course", COURSE, SAMPLE, CPU, SEED)
-            draw_progress_grids("course", COURSE, CPU, SEED)
-
-        return work
+        write_json(path, {**read_json(path), key: value})
+        return lambda: run_sampling("course", COURSE, SAMPLE, CPU, SEED)
 
     return prepared
 
 
-def card_of_another_kind() -> Work:
+def foreign_card() -> Work:
     write_json(artifact("course", "model.json"), {"config": []})
     return lambda: run_sampling("course", COURSE, SAMPLE, CPU, SEED)
 
@@ -201,10 +195,10 @@ def table_of(content: bytes) -> Callable[[], Work]:
     ("prepared", "expected"),
     [
         (damaged_samples, "artifacts/course/samples.npz: lacks images, labels or seeds"),
-        (card_without("config"), "artifacts/course/model.json: lacks something that a card tells"),
-        (card_without("weights_sha256"), "artifacts/course/model.json: lacks something that a card tells"),
-        (card_without("snapshots"), "artifacts/course/model.json: lacks something that a card tells"),
-        (card_of_another_kind, "artifacts/course/model.json: lacks something that a card tells"),
+        (altered_card("weights_sha256", "0" * 64), "artifacts/course/model.json: was altered"),
+        (altered_card("snapshots", [{"step": 0}]), "artifacts/course/model.json: was altered"),
+        (altered_card("parameters", 1), "artifacts/course/model.json: was altered"),
+        (foreign_card, "artifacts/course/model.json: was altered"),
         (weights_of_another_network, "artifacts/course/model.safetensors: holds other tensors than the network"),
         (snapshot_altered_before_it_is_published, "run/snapshots/step-0000000.safetensors: was altered"),
         (empty_history, "artifacts/course/history.csv: is damaged"),
@@ -214,10 +208,10 @@ def table_of(content: bytes) -> Callable[[], Work]:
     ],
     ids=[
         "samples without labels",
-        "card without its configuration",
-        "card without the weights' sha256",
-        "card without its snapshots",
-        "card whose configuration is a list",
+        "card with another sha256 of the weights",
+        "card with other snapshots",
+        "card with another number of parameters",
+        "card without a seal",
         "weights of another network",
         "snapshot altered before it is published",
         "empty history",

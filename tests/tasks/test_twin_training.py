@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 import flows.train
 from tasks.config import PARAMS, load_params
-from tasks.files import read_json, sha256_file, write_json
+from tasks.files import read_json, sha256_file, sha256_json, write_json
 from tasks.lineage import stage_name
 from tasks.locked_build import dvc_md5
 from tasks.params import Params
@@ -100,6 +100,8 @@ def test_what_is_taken_over_is_what_a_training_would_have_made_but_for_names_and
     histories = [pd.read_csv(artifact(name, "history.csv")).drop(columns="seconds") for name in ("start", "alone")]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
     cards = [read_json(artifact(name, "model.json")) for name in ("start", "alone")]
+    seals = [card.pop("card_sha256") for card in cards]
+    assert seals == [sha256_json(card) for card in cards]
     assert cards[0] == {**cards[1], "variant": "start", "taken_from": "course"}
     times = {key: taken[key] for key in ("seconds", "images_per_second")}
     assert taken == {**own, **times, "variant": "start", "taken_from": "course"}
