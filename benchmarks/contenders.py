@@ -1,0 +1,99 @@
+"""Who is compared, and what is asked of each: a new peer is one class in a file of its own and a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tasks.config import load_params
+from tasks.params import Params
+from tasks.precision import autocast, chosen_precision
+from tasks.reproducibility import prepare_compute
+from tasks.sample import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every contender is built from; it reads the training images itself.
+
+    Attributes:
+        params: the project's parameters.
+        device: where networks run.
+        precision_name: ``float32`` or ``bfloat16``.
+        precision: reusable context of their forward passes.
+    """
+
+    params: Params
+    device: torch.device
+    precision_name: str
+    precision: torch.autocast
+
+
+def setup_on_cpu() -> Setup:
+    """The parameters of the current folder, with all networks on the CPU, on as many threads as they say.
+
+    Raises:
+        ConfigError: the parameters are wrong.
+    """
+    params = load_params()
+    compute = replace(params.compute, device="cpu")
+    device = prepare_compute(compute)
+    return Setup(replace(params, compute=compute), device, chosen_precision(compute, device), autocast(compute, device))
+
+
+class Contender(Protocol):
+    """A model in training.
+
+    Attributes:
+        settings: how it is trained and sampled, in a few words.
+        network: whose parameters are counted.
+        batch: training images a step.
+        evaluations: how often the network looks at each image that is drawn.
+    """
+
+    settings: str
+    network: nn.Module
+    batch: int
+    evaluations: int
+
+    def step(self, share: float) -> bool:
+        """Take a training step, when a share of the time is gone; false where none is left to take."""
+
+    def loss(self) -> Tensor:
+        """Mean loss of a training batch, with its graph, so that its operations can be counted."""
+
+    def draw(self, labels: Array, seeds: Array) -> Tensor:
+        """Images uint8 (N, 28, 28) for classes and image seeds int64 [N], by the contender's own sampler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One training of a contender. Where several carry a name, the best of them stands for it.
+
+    Attributes:
+        name: of the contender.
+        module: of this package; its ``build`` takes a :class:`Setup` and the option.
+        option: what tells entries of a module apart.
+    """
+
+    name: str
+    module: str
+    option: Any
+
+    def builder(self) -> Callable[[Setup], Contender]:
+        """The function that builds the contender, with its libraries loaded: importing them is not training."""
+        build = import_module(f"benchmarks.{self.module}").build
+        return lambda setup: build(setup, self.option)
+
+
+ENTRIES = (
+    Entry("flagship", "own", "flagship"),
+    Entry("course", "own", "course"),
+    Entry("diffusers", "diffusers_unet", 1e-4),
+    Entry("diffusers", "diffusers_unet", 5e-4),
+)
+PEERS = ("diffusers",)
+"""Packages whose versions stand beside the results."""

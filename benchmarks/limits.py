@@ -1,0 +1,54 @@
+"""How long a side-by-side run takes and how closely it looks, as its command line says."""
+
+import argparse
+from dataclasses import dataclass, fields
+
+from flows.stage import CommandLine
+from tasks.errors import ConfigError
+from tasks.labels import NUM_CLASSES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What every contender gets.
+
+    Attributes:
+        seconds: of training, see :class:`benchmarks.trial.TrainingClock`.
+        images: drawn and judged at each check, equally many of every class.
+        checks: how often a contender is judged.
+    """
+
+    seconds: float = 300.0
+    images: int = 1000
+    checks: int = 6
+
+    def __post_init__(self) -> None:
+        _require(self.seconds > 0.0, "--seconds", "a number above 0")
+        balanced = 20 <= self.images <= 10_000 and self.images % NUM_CLASSES == 0
+        _require(balanced, "--images", "a multiple of 10 from 20 to 10000")
+        _require(1 <= self.checks <= 20, "--checks", "a number from 1 to 20")
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Limits":
+        """The limits among the options of :func:`command_line`."""
+        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
+
+    @property
+    def check_times(self) -> list[float]:
+        """Seconds of training at which a contender is judged: each twice the one before, the last at the end."""
+        return [self.seconds / 2**left for left in reversed(range(self.checks))]
+
+
+def command_line(module: str) -> CommandLine:
+    """The command line of a module of this package, with the limits as options."""
+    parser = CommandLine(prog=f"python -m benchmarks.{module}")
+    for field in fields(Limits):
+        default = field.default
+        parser.add_argument(f"--{field.name}", type=type(default), default=default, help=f"default: {default:g}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _require(holds: bool, option: str, expected: str) -> None:
+    if not holds:
+        raise ConfigError(option, "is out of range", expected, "correct the value")

@@ -1,0 +1,89 @@
+"""What a contender's run comes to, and what is read off it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from models.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What the critic says of images: Fréchet distance to the training images, and share taken for its class."""
+
+    fid: Interval
+    accuracy: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A contender after some seconds of training on so many images: how good its drawings are, and how fast made."""
+
+    seconds: float
+    images: int
+    quality: Quality
+    drawn_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One entry's whole run.
+
+    Attributes:
+        name: of the contender.
+        settings: see :class:`benchmarks.contenders.Contender`.
+        parameters: of its network.
+        evaluations: how often the network looks at each image that is drawn.
+        checks: in the order of time.
+        images_per_second: of training.
+        gflop_per_image: of the loss and its gradients.
+        convolution_gflops: GFLOP/s of a convolution before the training and after it.
+        peak_memory_mb: resident memory of the process, the critic and the training images included.
+    """
+
+    name: str
+    settings: str
+    parameters: int
+    evaluations: int
+    checks: tuple[Check, ...]
+    images_per_second: float
+    gflop_per_image: float
+    convolution_gflops: tuple[float, float]
+    peak_memory_mb: float
+
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s of training."""
+        return self.images_per_second * self.gflop_per_image
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An entry that came to nothing, and why, in a line."""
+
+    name: str
+    reason: str
+
+
+def best_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Of each contender, in the order of their first entries, the one whose last images are nearest to real ones."""
+    names = dict.fromkeys(outcome.name for outcome in outcomes)
+    tries = ([outcome for outcome in outcomes if outcome.name == name] for name in names)
+    return [min(own, key=lambda outcome: outcome.checks[-1].quality.fid.value) for own in tries]
+
+
+def seconds_to(target: float, checks: Sequence[Check]) -> float | None:
+    """Seconds of training until the FID first fell to ``target``, on straight lines between checks in both logarithms.
+
+    Returns:
+        That of the first check where it is there already; None where it was never reached.
+    """
+    points = [(check.seconds, check.quality.fid.value) for check in checks]
+    if points[0][1] <= target:
+        return points[0][0]
+    for (before, above), (after, below) in pairwise(points):
+        if below <= target:
+            share = math.log(above / target) / math.log(above / below)
+            return float(before * (after / before) ** share)
+    return None

@@ -1,0 +1,67 @@
+"""The project's own variants as contenders, exactly as ``params.yaml`` describes them."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.contenders import Setup
+from models.samplers import evaluations
+from models.training import train_steps
+from tasks.batches import training_batches
+from tasks.dataset import load_split
+from tasks.paths import WORK
+from tasks.sample import Array, Sampling, sample_images
+from tasks.starts import fitted_start
+from tasks.sweep import sampler_name
+from tasks.training_run import begin_run
+
+NO_CHECKPOINTS = WORK / "benchmark"
+"""Where a run would look for its checkpoints; nothing is ever written there."""
+
+
+class Own:
+    """A variant in training, as the train stage trains it but for checkpoints, snapshots and validation.
+
+    Args:
+        setup: see there.
+        variant: its name in ``params.yaml``. Its training ends with the steps that it says.
+    """
+
+    def __init__(self, setup: Setup, variant: str) -> None:
+        spec, seed = setup.params.variant(variant), setup.params.seed
+        split, training = load_split("train"), spec.training
+        self._run = begin_run(NO_CHECKPOINTS, spec, {"seed": seed}, split, setup.device)
+        self._setup, self._sampler, diffusion = setup, spec.sampling, self._run.diffusion
+        self._moments = fitted_start(diffusion, spec.sampling, setup.device)
+        self._batches = partial(training_batches, diffusion, split, training, seed, 0, setup.device)
+        self._steps = train_steps(diffusion, self._run.optimizers, self._batches(), training, setup.precision)
+        self.network = diffusion.network
+        self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
+        self.settings = (
+            f"{training.steps} steps of {self.batch}, {training.optimizer.title()}, {sampler_name(spec.sampling)}"
+        )
+
+    def step(self, share: float) -> bool:
+        """See :class:`benchmarks.contenders.Contender`; the learning rate follows the steps, not the time."""
+        if next(self._steps, None) is None:
+            return False
+        self._run.ema.update(self._run.diffusion)
+        return True
+
+    def loss(self) -> Tensor:
+        """See :class:`benchmarks.contenders.Contender`."""
+        batch = next(self._batches())
+        with self._setup.precision:
+            return self._run.diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
+
+    def draw(self, labels: Array, seeds: Array) -> Tensor:
+        """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights, as in the sample stage."""
+        setup, model = self._setup, self._run.ema.model
+        sampling = Sampling(model, self._sampler, len(labels), setup.device, setup.precision, self._moments)
+        return torch.from_numpy(sample_images(sampling, labels, seeds))
+
+
+def build(setup: Setup, variant: str) -> Own:
+    """Build a variant; fitting its prior is part of it."""
+    return Own(setup, variant)

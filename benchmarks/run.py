@@ -1,0 +1,133 @@
+"""The project's models beside what a user would otherwise pick: ``python -m benchmarks.run``, in a finished build.
+
+Every entry of :mod:`benchmarks.contenders` is trained in a process of its own, one after another, on the same data and
+threads, and judged by the same critic. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``.
+"""
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchmarks.contenders import ENTRIES, PEERS, Entry, setup_on_cpu
+from benchmarks.figure import draw_results
+from benchmarks.limits import Limits, command_line
+from benchmarks.machine import machine_line
+from benchmarks.outcomes import Failure, Outcome, Quality, best_of
+from benchmarks.quality import Referee
+from benchmarks.tables import left_out, quality_table, sampling_table, time_table, training_table
+from benchmarks.trial import RESULT
+from flows.environment import prepare_environment
+from flows.stage import guarded
+from tasks.errors import MissingResourceError
+from tasks.files import write_json, write_text
+from tasks.judge import CARD
+from tasks.paths import split_file
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that was measured, with what it was measured on."""
+
+    limits: Limits
+    outcomes: list[Outcome]
+    failures: list[Failure]
+    real: Quality
+    precision: str
+    machine: str
+    versions: dict[str, str]
+
+
+def main() -> None:
+    """Compare all entries and write the results.
+
+    Raises:
+        ConfigError: an option or a parameter is wrong.
+        MissingResourceError: there is no finished build here.
+    """
+    limits = Limits.of(command_line("run").parse_args())
+    require_build()
+    prepare_environment()
+    setup = setup_on_cpu()
+    found = [result_of(index, entry) for index, entry in enumerate(ENTRIES)]
+    outcomes = [result for result in found if isinstance(result, Outcome)]
+    failures = [result for result in found if isinstance(result, Failure)]
+    real, versions = Referee(setup.params, limits.images).real(), {peer: version(peer) for peer in PEERS}
+    results = Results(limits, outcomes, failures, real, setup.precision_name, machine_line(), versions)
+    write_json(FOLDER / "results.json", TypeAdapter(Results).dump_python(results, mode="json"))
+    draw_results(best_of(outcomes), real, FOLDER)
+    write_text(FOLDER / "RESULTS.md", page(results))
+    sys.stdout.write(page(results))
+
+
+def require_build() -> None:
+    """Refuse a folder without a judge or data.
+
+    Raises:
+        MissingResourceError: no report was built in it.
+    """
+    for path in (CARD.parent, split_file("train"), split_file("test")):
+        if not path.exists():
+            raise MissingResourceError(str(path), "is missing", "a finished build in this folder", "run `make report`")
+
+
+def result_of(index: int, entry: Entry) -> Outcome | Failure:
+    """Run an entry in a process of its own; one that fails, or is killed, costs no other its turn."""
+    command = [sys.executable, "-m", "benchmarks.trial", str(index), *sys.argv[1:]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        return RESULT.validate_json("".join(done.stdout.splitlines()[-1:]))
+    except ValidationError:
+        return Failure(entry.name, f"its process ended with code {done.returncode}")
+
+
+def page(results: Results) -> str:
+    """The results for people."""
+    best = best_of(results.outcomes)
+    versions = ", ".join(f"{peer} {number}" for peer, number in results.versions.items())
+    return f"""# Side by side
+
+{textwrap.fill(compared(results, best), 120)}
+
+## Quality
+
+{quality_table(best, results.real)}
+
+![FID against seconds of training](results.png)
+
+## Time to a quality
+
+{time_table(best)}
+
+## Training
+
+{training_table(best)}
+
+## Sampling
+
+{sampling_table(best)}
+
+{left_out(results.outcomes, best, results.failures)}
+
+{results.machine}, {versions}.
+"""
+
+
+def compared(results: Results, best: list[Outcome]) -> str:
+    """What was compared, in a sentence."""
+    limits, settings = results.limits, "; ".join(f"`{outcome.name}` ({outcome.settings})" for outcome in best)
+    trained = (
+        f"trained one after another on the same images in {results.precision} for at most {limits.seconds:g} s each"
+    )
+    judged = f"judged by the project's critic on {limits.images} images, equally many of every class"
+    return f"From `make bench`: {settings}, {trained}, and {judged}."
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, "--debug" in sys.argv[1:]))

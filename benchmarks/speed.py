@@ -1,0 +1,82 @@
+"""How much arithmetic a piece of work is, and how much of it a convolution does in a second."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.layers import conv3x3
+from models.spec import CourseUNetSpec, EdmUNetSpec
+
+Mark = tuple[float, int]
+"""Seconds of training and images seen, after a step."""
+ROUNDS, REPEATS = 15, 20
+WINDOW_S = 2.0
+
+
+def flops(work: Callable[[], object]) -> int:
+    """Floating-point operations of convolutions and matrix products, a multiplication and an addition being two.
+
+    Attention's own products are not among them on a CPU; they are about a hundredth here.
+    """
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def convolution_rate(network: EdmUNetSpec | CourseUNetSpec, batch: int, dtype: torch.dtype) -> float:
+    """GFLOP/s of a 3x3 convolution, forward and backward, at the better of a network's two deepest sizes.
+
+    Args:
+        network: how many channels there are at 14 and at 7 pixels.
+        batch: images at once.
+        dtype: of weights and maps.
+    """
+    shapes = zip(network.channels[-2:], (14, 7), strict=True)
+    return max(_rate(_convolution(channels, size, batch, dtype)) for channels, size in shapes)
+
+
+def median_rate(marks: list[Mark], window: float = WINDOW_S) -> float:
+    """Images a second: the median over windows, so that a pause of the machine hardly counts.
+
+    Args:
+        marks: after each step; the first one begins the first window.
+        window: seconds that a window lasts at least; where all marks lie within less, they are one window.
+    """
+    rates: list[float] = []
+    start, before = marks[0]
+    for seconds, images in marks:
+        if seconds - start >= window:
+            rates.append((images - before) / (seconds - start))
+            start, before = seconds, images
+    (first, none_yet), (last, seen) = marks[0], marks[-1]
+    return median(rates) if rates else (seen - none_yet) / max(last - first, 1e-9)
+
+
+def _convolution(channels: int, size: int, batch: int, dtype: torch.dtype) -> Callable[[], object]:
+    with torch.random.fork_rng(devices=[]):
+        layer = conv3x3(channels, channels).to(dtype).to(memory_format=torch.channels_last)
+    maps = torch.linspace(-1.0, 1.0, batch * channels * size**2).view(batch, channels, size, size)
+    x = maps.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_()
+    return lambda: _forward_and_backward(layer, x)
+
+
+def _forward_and_backward(layer: nn.Conv2d, x: Tensor) -> None:
+    out: Tensor = layer(x)
+    x.grad = layer.weight.grad = None
+    torch.autograd.backward(out, out.detach())
+
+
+def _rate(work: Callable[[], object]) -> float:
+    operations = flops(work)
+    return median(operations / _seconds(work) for _ in range(ROUNDS)) / 1e9
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    for _ in range(REPEATS):
+        work()
+    return (time.perf_counter() - start) / REPEATS

@@ -1,0 +1,71 @@
+"""The results of a side-by-side run as Markdown: a table a question."""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from benchmarks.outcomes import Check, Failure, Outcome, Quality, seconds_to
+from models.intervals import Interval
+
+TARGETS = (10.0, 5.0, 3.0)
+"""FIDs whose times are told."""
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def quality_table(outcomes: Sequence[Outcome], real: Quality) -> str:
+    """How good each contender is when its training ends, above as many real test images."""
+    ends = [(outcome.name, outcome.checks[-1]) for outcome in outcomes]
+    rows = [[name, f"{end.seconds:.0f}", f"{end.images:,}", *_quality_cells(end.quality)] for name, end in ends]
+    floor = ["real test images", "", "", *_quality_cells(real)]
+    return markdown_table(["", "training, s", "images seen", "FID", "class accuracy"], [*rows, floor])
+
+
+def time_table(outcomes: Sequence[Outcome]) -> str:
+    """Seconds of training to each of :data:`TARGETS`."""
+    rows = ([outcome.name, *(time_cell(target, outcome.checks) for target in TARGETS)] for outcome in outcomes)
+    return markdown_table(["", *(f"to FID {target:g}" for target in TARGETS)], rows)
+
+
+def time_cell(target: float, checks: Sequence[Check]) -> str:
+    """Seconds until the FID fell to ``target``, or what is known where that lies outside the checks."""
+    seconds = seconds_to(target, checks)
+    if seconds is None:
+        return f"not within {checks[-1].seconds:.0f} s"
+    return f"{'at most ' if seconds == checks[0].seconds else ''}{seconds:.0f} s"
+
+
+def training_table(outcomes: Sequence[Outcome]) -> str:
+    """Size and speed of training."""
+    head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", "of a convolution's", "peak memory, MB"]
+    return markdown_table(head, map(_training_row, outcomes))
+
+
+def sampling_table(outcomes: Sequence[Outcome]) -> str:
+    """Speed of sampling, the median over the checks."""
+    rows = ([it.name, f"{it.evaluations}", f"{median(c.drawn_per_second for c in it.checks):.0f}"] for it in outcomes)
+    return markdown_table(["", "evaluations an image", "images/s"], rows)
+
+
+def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> str:
+    """A line for each entry that stands in no table."""
+    worse = [(it.name, it.settings, _fid(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
+    lines = [f"- {name}, {settings}: FID {fid}, worse than its better try." for name, settings, fid in worse]
+    return "\n".join([*lines, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)])
+
+
+def _quality_cells(quality: Quality) -> list[str]:
+    return [_fid(quality.fid), f"{quality.accuracy.value:.3f}"]
+
+
+def _fid(interval: Interval) -> str:
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def _training_row(outcome: Outcome) -> list[str]:
+    share = outcome.gflops / max(outcome.convolution_gflops)
+    speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
+    return [outcome.name, f"{outcome.parameters:,}", *speed, f"{share:.0%}", f"{outcome.peak_memory_mb:.0f}"]

@@ -1,0 +1,99 @@
+"""A side-by-side run writes its tables, and survives an entry that fails."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pydantic import TypeAdapter
+
+from benchmarks.contenders import ENTRIES
+from benchmarks.figure import draw_results
+from benchmarks.limits import Limits
+from benchmarks.outcomes import Failure
+from benchmarks.run import Results, page, require_build, result_of
+from benchmarks.tables import markdown_table, time_cell, training_table
+from benchmarks.trial import RESULT
+from tasks.errors import MissingResourceError
+from tasks.files import write_text
+from tests.benchmarks.invented import checks, outcome, quality
+
+OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
+SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps")
+FAST = outcome("peer", (10.0, 70.0), (20.0, 60.0), settings="fast steps")
+RESULTS = Results(
+    limits=Limits(seconds=20.0, images=100),
+    outcomes=[OWN, SLOW, FAST],
+    failures=[Failure("other", "ValueError: no such thing")],
+    real=quality(0.5, 0.9),
+    precision="float32",
+    machine="a machine",
+    versions={"peer": "1.2"},
+)
+
+
+def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:
+    assert markdown_table(["", "s"], [["a", "1"], ["b", "22"]]) == "|  | s |\n| --- | ---: |\n| a | 1 |\n| b | 22 |"
+
+
+@pytest.mark.parametrize(("target", "cell"), [(30.0, "at most 10 s"), (10.0, "14 s"), (4.9, "not within 20 s")])
+def test_times_say_what_is_known(target: float, cell: str) -> None:
+    assert time_cell(target, checks((10.0, 20.0), (20.0, 5.0))) == cell
+
+
+def test_the_share_of_a_convolution_is_taken_of_the_better_measurement() -> None:
+    """500 images/s of 0.4 GFLOP are 200 GFLOP/s, half of 400."""
+    row = training_table([OWN]).splitlines()[-1]
+    assert row == "| own | 1,234,567 | 500 | 400 | 200 | 50% | 812 |"
+
+
+def test_the_page_tells_everything_once() -> None:
+    text = page(RESULTS)
+    first = " ".join(text.split("\n\n")[1].split())
+    assert first == (
+        "From `make bench`: `own` (900 steps); `peer` (fast steps), trained one after another on the same images in "
+        "float32 for at most 20 s each, and judged by the project's critic on 100 images, equally many of every class."
+    )
+    assert max(map(len, text.splitlines())) <= 120
+    assert "| own | 20 | 2,000 | 5.00 (2.50 to 10.00) | 0.800 |" in text
+    assert "| real test images |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
+    assert "| peer | not within 20 s | not within 20 s | not within 20 s |" in text
+    assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
+    assert "- other failed: ValueError: no such thing" in text
+    assert text.endswith("\na machine, peer 1.2.\n")
+
+
+def test_the_record_can_be_read_back() -> None:
+    kind = TypeAdapter(Results)
+    assert kind.validate_json(kind.dump_json(RESULTS)) == RESULTS
+
+
+def test_the_figure_is_drawn_also_where_nothing_came_to_anything(tmp_path: Path) -> None:
+    for outcomes in ([OWN, FAST], []):
+        draw_results(outcomes, quality(0.5), tmp_path)
+        assert (tmp_path / "results.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "wanted"),
+    [
+        (f"noise\n{RESULT.dump_json(OWN).decode()}\n", 0, OWN),
+        ('{"name": "own", "reason": "ValueError: no"}\n', 0, Failure("own", "ValueError: no")),
+        ("", -9, Failure(ENTRIES[0].name, "its process ended with code -9")),
+        ("half a li", 1, Failure(ENTRIES[0].name, "its process ended with code 1")),
+    ],
+)
+def test_whatever_a_process_leaves_is_a_result(
+    printed: str, code: int, wanted: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=printed, returncode=code))
+    assert result_of(0, ENTRIES[0]) == wanted
+
+
+def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingResourceError, match=r"artifacts/critic: is missing; .*; do run `make report`"):
+        require_build()
+    for path in ("artifacts/critic/model.json", "data/prepared/train.npz", "data/prepared/test.npz"):
+        write_text(tmp_path / path, "")
+    require_build()
