@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help report full demo gpu test test-fast lint ui down clean
+.PHONY: help report full demo gpu test test-fast lint bench ui down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ lint: .venv/.dev ## Check style and types
 	@ruff check .
 	@ruff format --check .
 	@mypy
+
+bench: .venv/.dev ## Compare the models with that of diffusers, side by side, in a finished build (about an hour on 2 cores)
+	@python -m benchmarks.run
 
 ui: .venv/.runtime ## Start the Prefect and MLflow servers on this machine and print their addresses
 	@python -m flows.services up
