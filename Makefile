@@ -28,10 +28,10 @@ gpu: .venv/.runtime ## Build the full-size report on one CUDA GPU, in builds/gpu
 	@python -m tasks.config gpu
 	@python -m flows.pipeline --profile gpu
 
-test: .venv/.dev ## Run every test (about six minutes on 2 cores)
+test: .venv/.dev ## Run every test (about ten minutes on 2 cores)
 	@python -m pytest $(IN_PARALLEL)
 
-test-fast: .venv/.dev ## Run the quick tests (about two minutes on 2 cores)
+test-fast: .venv/.dev ## Run the quick tests (about three minutes on 2 cores)
 	@python -m pytest $(IN_PARALLEL) -m "not slow"
 
 lint: .venv/.dev ## Check style and types
