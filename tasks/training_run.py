@@ -97,13 +97,15 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         split: training images, whose statistics scale the pixels and make the prior.
         device: where to train.
     """
+    started = time.monotonic()  # what is learnt in closed form is training too
     diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
     pixels = pixel_statistics(split.images)
     diffusion.fit_pixels(pixels.mean_image, pixels.std)
     diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_decay)
-    run = TrainingRun(folder, config, diffusion, ema, build_optimizers(diffusion, spec.training))
+    optimizers = build_optimizers(diffusion, spec.training)
+    run = TrainingRun(folder, config, diffusion, ema, optimizers, started=started)
     run.resume()
     return run
 
