@@ -13,6 +13,7 @@ from models.guidance import guided
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
+from models.preconditioning import told
 from models.priors import build_prior
 from models.sigma_samplers import heun, sigma_grid
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
@@ -88,7 +89,7 @@ class Edm(Diffusion):
             keep: 1 to show the label, 0 to hide it, shape (B,).
         """
         guess = self.prior(x, sigma, labels, keep)
-        output: Tensor = self.network(guess.seen, sigma.log() / 4.0, labels, keep)
+        output: Tensor = self.network(guess.seen, told(sigma), labels, keep)
         mended: Tensor = guess.x0 + guess.error * output
         return mended
 

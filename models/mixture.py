@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.embeddings import NUM_CLASSES
-
-PIXELS = 28 * 28
+from models.pixels import PIXELS
 
 
 class GaussianMixture(nn.Module):
@@ -80,7 +79,7 @@ class GaussianMixture(nn.Module):
             mean = (weights * (1.0 - kept)) @ self.means + (weights * kept).sum(dim=1, keepdim=True) * z
             mean = mean + (weights[:, :, None] * gains * along).flatten(1) @ self.directions.flatten(1).mT
             across = self.outside / (self.outside + variance)
-            return mean @ self.basis.mT + across * (x - z @ self.basis.mT)
+            return (mean - across * z) @ self.basis.mT + across * x
 
     def _along(self, z: Tensor) -> Tensor:
         """How far z (B, R) lies from each mean along the component's directions, shape (B, J, rank)."""

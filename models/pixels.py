@@ -7,6 +7,9 @@ from torch import Tensor
 
 HALF = 127.5
 
+PIXELS = 28 * 28
+"""Of an image."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PixelStatistics:

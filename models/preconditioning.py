@@ -35,5 +35,10 @@ def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
         c_skip=sigma_data**2 / total,
         c_out=s * sigma_data / total.sqrt(),
         c_in=total.rsqrt(),
-        c_noise=sigma.log() / 4.0,
+        c_noise=told(sigma),
     )
+
+
+def told(sigma: Tensor) -> Tensor:
+    """c_noise, what a network is told about noise levels of shape (B,): ln(sigma) / 4."""
+    return sigma.log() / 4.0

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from models.embeddings import NUM_CLASSES
+from models.pixels import PIXELS
 
-PIXELS = 28 * 28
 COMPONENTS = 50
 """Directions in which the images of a class vary, strongest first; they hold about nine tenths of the variance."""
 

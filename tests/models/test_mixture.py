@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from models.mixture import PIXELS, GaussianMixture
+from models.mixture import GaussianMixture
 from models.mixture_fit import PSEUDO_IMAGES, fit_mixture, shrunken_covariance, split_by_means
+from models.pixels import PIXELS
 
 SIGMAS = [0.02, 0.3, 2.0, 50.0]
 
