@@ -59,16 +59,8 @@ class TrainingRun:
         notes = {"seconds": self.seconds, "window": self.window}
         return save_checkpoint(self.folder, Checkpoint(self.step, self._tensors(), notes), self.config)
 
-    def resume(self) -> None:
-        """Take over the newest valid checkpoint, if there is one.
-
-        Raises:
-            ConfigError: it belongs to another configuration.
-            IntegrityError: there are checkpoints, and all are damaged.
-        """
-        checkpoint = newest_checkpoint(self.folder, self.config)
-        if checkpoint is None:
-            return
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint."""
         self.diffusion.load_state_dict(_below("model.", checkpoint.tensors))
         self.ema.load_state_dict(_below("ema.", checkpoint.tensors))
         for index, optimizer in enumerate(self.optimizers):
@@ -96,17 +88,24 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         config: identity of the run, with the user's ``seed``.
         split: training images, whose statistics scale the pixels and make the prior.
         device: where to train.
+
+    Raises:
+        ConfigError: the newest valid checkpoint belongs to another configuration.
+        IntegrityError: there are checkpoints, and all are damaged.
     """
     started = time.monotonic()  # what is learnt in closed form is training too
     diffusion = build_diffusion(spec.network, spec.process, derived_seed(config["seed"], "weights"))
-    pixels = pixel_statistics(split.images)
-    diffusion.fit_pixels(pixels.mean_image, pixels.std)
-    diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
+    checkpoint = newest_checkpoint(folder, config)
+    if checkpoint is None:  # else what is learnt in closed form lies in it, with the weights
+        pixels = pixel_statistics(split.images)
+        diffusion.fit_pixels(pixels.mean_image, pixels.std)
+        diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_decay)
     optimizers = build_optimizers(diffusion, spec.training)
     run = TrainingRun(folder, config, diffusion, ema, optimizers, started=started)
-    run.resume()
+    if checkpoint is not None:
+        run.resume(checkpoint)
     return run
 
 
