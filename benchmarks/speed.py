@@ -14,6 +14,7 @@ from models.spec import CourseUNetSpec, EdmUNetSpec
 Mark = tuple[float, int]
 """Seconds of training and images seen, after a step."""
 ROUNDS, REPEATS = 15, 20
+CPU = torch.device("cpu")
 WINDOW_S = 2.0
 
 
@@ -27,16 +28,20 @@ def flops(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def convolution_rate(network: EdmUNetSpec | CourseUNetSpec, batch: int, dtype: torch.dtype) -> float:
+def convolution_rate(
+    network: EdmUNetSpec | CourseUNetSpec, batch: int, dtype: torch.dtype, device: torch.device = CPU
+) -> float:
     """GFLOP/s of a 3x3 convolution, forward and backward, at the better of a network's two deepest sizes.
 
     Args:
         network: how many channels there are at 14 and at 7 pixels.
         batch: images at once.
         dtype: of weights and maps.
+        device: where it runs.
     """
     shapes = zip(network.channels[-2:], (14, 7), strict=True)
-    return max(_rate(_convolution(channels, size, batch, dtype)) for channels, size in shapes)
+    made = (_convolution(channels, size, batch, dtype) for channels, size in shapes)
+    return max(_rate(layer.to(device), maps.to(device).requires_grad_()) for layer, maps in made)
 
 
 def median_rate(marks: list[Mark], window: float = WINDOW_S) -> float:
@@ -56,27 +61,32 @@ def median_rate(marks: list[Mark], window: float = WINDOW_S) -> float:
     return median(rates) if rates else (seen - none_yet) / max(last - first, 1e-9)
 
 
-def _convolution(channels: int, size: int, batch: int, dtype: torch.dtype) -> Callable[[], object]:
-    with torch.random.fork_rng(devices=[]):
-        layer = conv3x3(channels, channels).to(dtype).to(memory_format=torch.channels_last)
-    maps = torch.linspace(-1.0, 1.0, batch * channels * size**2).view(batch, channels, size, size)
-    x = maps.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_()
-    return lambda: _forward_and_backward(layer, x)
-
-
-def _forward_and_backward(layer: nn.Conv2d, x: Tensor) -> None:
-    out: Tensor = layer(x)
-    x.grad = layer.weight.grad = None
-    torch.autograd.backward(out, out.detach())
-
-
-def _rate(work: Callable[[], object]) -> float:
+def work_rate(work: Callable[[], Tensor]) -> float:
+    """GFLOP/s of a piece of work, told by its result when it is done; the median over rounds."""
     operations = flops(work)
     return median(operations / _seconds(work) for _ in range(ROUNDS)) / 1e9
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _convolution(channels: int, size: int, batch: int, dtype: torch.dtype) -> tuple[nn.Conv2d, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        layer = conv3x3(channels, channels).to(dtype).to(memory_format=torch.channels_last)
+    maps = torch.linspace(-1.0, 1.0, batch * channels * size**2).view(batch, channels, size, size)
+    return layer, maps.to(dtype=dtype, memory_format=torch.channels_last)
+
+
+def _rate(layer: nn.Conv2d, x: Tensor) -> float:
+    return work_rate(lambda: _forward_and_backward(layer, x))
+
+
+def _forward_and_backward(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    out: Tensor = layer(x)
+    x.grad = layer.weight.grad = None
+    torch.autograd.backward(out, out.detach())
+    return x.new_zeros(()) if x.grad is None else x.grad
+
+
+def _seconds(work: Callable[[], Tensor]) -> float:
     start = time.perf_counter()
-    for _ in range(REPEATS):
-        work()
+    results = [work() for _ in range(REPEATS)]
+    results[-1].flatten()[0].item()  # a GPU answers when all that was asked of it is done
     return (time.perf_counter() - start) / REPEATS

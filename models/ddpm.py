@@ -59,7 +59,7 @@ class Ddpm(Diffusion):
         steps = self.schedule.steps
         if self.spec.times == "stratified":
             return (stratified_uniform(batch, generator) * steps).floor().clamp(max=steps - 1).to(torch.float32)
-        return torch.randint(steps, (batch,), generator=generator).to(torch.float32)
+        return torch.randint(steps, (batch,), generator=generator, device=generator.device).to(torch.float32)
 
     def level_value(self, share: float) -> float:
         """The step nearest to a share of the way from t = 0 to t = T - 1."""

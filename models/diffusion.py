@@ -18,7 +18,7 @@ from models.starts import ClassMoments
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The random part of one training example per image; on the CPU.
+    """The random part of one training example per image.
 
     Attributes:
         level: noise level, float32, shape (B,).
@@ -91,7 +91,7 @@ class Diffusion(nn.Module, ABC):
 
     @abstractmethod
     def draw_levels(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Random noise levels for training, float32, shape (batch,), on the CPU."""
+        """Random noise levels for training, float32, shape (batch,), on the generator's device."""
 
     @abstractmethod
     def level_value(self, share: float) -> float:
@@ -136,9 +136,10 @@ class Diffusion(nn.Module, ABC):
 
         Args:
             batch: number of images.
-            generator: a CPU generator.
+            generator: of the device where the draw is needed.
         """
-        return Draw(self.draw_levels(batch, generator), torch.randn(batch, 1, 28, 28, generator=generator))
+        eps = torch.randn(batch, 1, 28, 28, generator=generator, device=generator.device)
+        return Draw(self.draw_levels(batch, generator), eps)
 
     def probe(self, batch: int, share: float, generator: torch.Generator) -> Draw:
         """Noise at one level for all images, to validate by noise level.

@@ -88,20 +88,24 @@ class Muon(torch.optim.Optimizer):
         return list(shapes.values())
 
     def _move(self, alike: list[nn.Parameter], lr: float) -> None:
-        directions = [self._direction(parameter).flatten(1) for parameter in alike]
-        updates = orthogonalise(torch.stack(directions))
+        updates = orthogonalise(torch.stack([direction.flatten(1) for direction in self._directions(alike)]))
         scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
-        for parameter, update in zip(alike, updates, strict=True):
-            parameter.add_(update.view(parameter.shape), alpha=-lr * scale)
+        moves = [update.view(parameter.shape) for parameter, update in zip(alike, updates, strict=True)]
+        torch._foreach_add_([*alike], moves, alpha=-lr * scale)
 
-    def _direction(self, parameter: nn.Parameter) -> Tensor:
+    def _directions(self, alike: list[nn.Parameter]) -> list[Tensor]:
+        """The Nesterov gradient of each parameter, after its momentum took in the new one."""
+        gradients = [parameter.grad for parameter in alike if parameter.grad is not None]
+        means = [self._momentum(parameter) for parameter in alike]
+        torch._foreach_lerp_(means, gradients, 1.0 - MOMENTUM)
+        return list(torch._foreach_lerp(gradients, means, MOMENTUM))
+
+    def _momentum(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]
-        gradient = parameter.grad
-        assert gradient is not None
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        mean: Tensor = state["momentum"].lerp_(gradient, 1.0 - MOMENTUM)
-        return gradient.lerp(mean, MOMENTUM)
+        momentum: Tensor = state["momentum"]
+        return momentum
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -28,10 +28,10 @@ def stratified_uniform(batch: int, generator: torch.Generator) -> Tensor:
     Each is exactly uniform, while the batch as a whole covers the range evenly, which lowers the variance of the loss.
 
     Returns:
-        float64, shape (batch,).
+        float64, shape (batch,), on the generator's device.
     """
-    order = torch.randperm(batch, generator=generator)
-    within = torch.rand(batch, generator=generator, dtype=torch.float64)
+    order = torch.randperm(batch, generator=generator, device=generator.device)
+    within = torch.rand(batch, generator=generator, dtype=torch.float64, device=generator.device)
     return (order + within) / batch
 
 

@@ -130,14 +130,15 @@ def train_steps(
         reseed_dropout(diffusion, batch.seed)
         with precision:
             loss = diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
-        _require_finite(loss.item(), step, "loss")
         torch.autograd.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip).item()
-        _require_finite(norm, step, "gradient norm")
+        norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
+        mean, length = torch.stack([loss.detach().float(), norm.float()]).tolist()  # a GPU is waited for once
+        _require_finite(mean, step, "loss")
+        _require_finite(length, step, "gradient norm")
         for optimizer in optimizers:
             _update(optimizer, factor)
         lr, images = spec.lr * factor, len(batch.labels)
-        yield StepReport(step=step + 1, loss=loss.item(), grad_norm=norm, lr=lr, images=images)
+        yield StepReport(step=step + 1, loss=mean, grad_norm=length, lr=lr, images=images)
 
 
 def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:

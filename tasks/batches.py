@@ -46,17 +46,17 @@ def training_batches(
         spec: batch size, number of steps and share of hidden labels.
         seed: the user's seed.
         start: first step, counted from 0.
-        device: where the batch is needed.
+        device: where the batch is needed, and its noise drawn.
     """
     order = BatchOrder(len(split.labels), spec.batch, seed)
     images, labels = split.images.to(device), split.labels.to(device)
     for step in range(start, spec.steps):
         chosen = order.indices(step).to(device)
-        generator = torch_generator(seed, "train", step)
+        generator = torch_generator(seed, "train", step, device=device)
         draw = diffusion.draw(len(chosen), generator)
-        keep = (torch.rand(len(chosen), generator=generator) >= spec.label_drop).to(torch.float32)
+        keep = torch.rand(len(chosen), generator=generator, device=device) >= spec.label_drop
         x0, dropout_seed = diffusion.encode(images[chosen]), derived_seed(seed, "dropout", step)
-        yield Batch(x0, labels[chosen], keep.to(device), on_device(draw, device), dropout_seed)
+        yield Batch(x0, labels[chosen], keep.to(torch.float32), draw, dropout_seed)
 
 
 def on_device(draw: Draw, device: torch.device) -> Draw:

@@ -34,6 +34,7 @@ class Compute:
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
 
     def __post_init__(self) -> None:
         require(1 <= self.threads <= 1024, "threads", "a number from 1 to 1024")

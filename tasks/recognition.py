@@ -14,7 +14,7 @@ from tasks.params import Compute
 from tasks.paths import artifact
 
 Array = np.ndarray[Any, Any]
-FEW_IMAGES = Compute(device="cpu", threads=1, precision="float32")
+FEW_IMAGES = Compute(device="cpu", threads=1, precision="float32", compile=False)
 """How the critic looks at the few images of the figures: the same on every machine."""
 COLUMNS = ("variant", "along", "position", "image", "class", "noisy", "guess")
 

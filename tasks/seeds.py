@@ -24,8 +24,11 @@ def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generat
     return np.random.default_rng(derived_seed(seed, purpose, *indices))
 
 
-def torch_generator(seed: int, purpose: str, *indices: int) -> "torch.Generator":
-    """A CPU generator of torch for one purpose and position; see :func:`derived_seed`."""
+def torch_generator(seed: int, purpose: str, *indices: int, device: "torch.device | str" = "cpu") -> "torch.Generator":
+    """A generator of torch for one purpose and position, on a device; see :func:`derived_seed`.
+
+    Generators of different kinds of device draw different numbers.
+    """
     import torch  # a second and a half, which stages without tensors save
 
-    return torch.Generator().manual_seed(derived_seed(seed, purpose, *indices))
+    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, *indices))

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from models.spec import TrainingSpec
 from models.training import NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
+from tasks.compilation import compile_network
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
@@ -75,6 +76,8 @@ def run_training(
     split = load_split("train")
     folder = WORK / variant / sha256_json(config)[:16]
     run = begin_run(folder, spec, config, split, device)
+    if compute.compile:
+        compile_network(run.diffusion.network)
     validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
     trainer = Trainer(variant, run, spec.training, validation, sink)
     trainer.fit(split, autocast(compute, device))
@@ -92,6 +95,7 @@ def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
         "training": asdict(spec.training),
         "seed": seed,
         "threads": compute.threads,
+        "compile": compute.compile,
         "data_sha256": sha256_file(split_file("train")),
         **training_marks(compute),
     }

@@ -19,7 +19,7 @@ PREFECTS_OWN = {"pipeline": {"prefect"}}
 COMPUTE = """
 from tasks.params import Compute
 from tasks.reproducibility import prepare_compute
-prepare_compute(Compute(device="cpu", threads=1, precision="float32"))
+prepare_compute(Compute(device="cpu", threads=1, precision="float32", compile=False))
 """.strip().replace("\n", "; ")
 
 

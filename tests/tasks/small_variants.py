@@ -13,8 +13,8 @@ from tasks.params import Compute, Variant
 from tests.models.processes import ddpm, mixture_edm
 
 SEED = 11
-CPU = Compute(device="cpu", threads=1, precision="float32")
-CPU_BFLOAT16 = Compute(device="cpu", threads=1, precision="bfloat16")
+CPU = Compute(device="cpu", threads=1, precision="float32", compile=False)
+CPU_BFLOAT16 = Compute(device="cpu", threads=1, precision="bfloat16", compile=False)
 
 TRAINING = TrainingSpec(
     steps=12,

@@ -84,7 +84,7 @@ BAD_VALUES = [
     ("variants.flagship.process.prior", "gaussian", "'isotropic' or 'mixture'"),
     ("variants.flagship.process.prior", "isotropic", "0 with an isotropic prior"),
     ("variants.flagship.process.components", "0", "from 1 to 100"),
-    ("variants.flagship.process.rank", "161", "from 1 to subspace"),
+    ("variants.flagship.process.rank", "241", "from 1 to subspace"),
     ("variants.flagship.process.subspace", "785", "from 1 to 784"),
     (
         "variants.flagship.network",

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.tasks.small_variants import VARIANTS
 
 DEVICE = torch.device("cpu")
-AUTO = Compute(device="cpu", threads=1, precision="auto")
+AUTO = Compute(device="cpu", threads=1, precision="auto", compile=False)
 MACHINE = {"torch": torch.__version__, "processor": processor(), "threads": 1}
 CHOICE = Path(".work/precision.json")
 LOCK = LOCKS / "precision.lock"
@@ -43,7 +44,8 @@ def test_what_the_user_asks_for_is_not_measured(
     precision: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = measured(monkeypatch, 2.0)
-    compute = Compute(device="cpu", threads=1, precision="float32" if precision == "float32" else "bfloat16")
+    asked: Literal["float32", "bfloat16"] = "float32" if precision == "float32" else "bfloat16"
+    compute = Compute(device="cpu", threads=1, precision=asked, compile=False)
     assert chosen_precision(compute, DEVICE) == precision
     assert not trials
     assert not CHOICE.exists()

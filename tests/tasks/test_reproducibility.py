@@ -35,5 +35,5 @@ def test_a_record_tells_the_precision_that_was_used() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_a_missing_resource() -> None:
     with pytest.raises(MissingResourceError, match=r"compute\.device") as caught:
-        prepare_compute(Compute(device="cuda", threads=torch.get_num_threads(), precision="float32"))
+        prepare_compute(Compute(device="cuda", threads=torch.get_num_threads(), precision="float32", compile=False))
     assert caught.value.exit_code == 4

@@ -1,0 +1,50 @@
+"""Compiled networks answer as before, and every network can be compiled whole."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.build import build_network
+from models.layers import conv3x3, group_norm
+from models.priors import images_shown
+from models.spec import EdmSpec
+from tasks.compilation import COMPILED, compile_network
+from tests.tasks.small_variants import VARIANTS
+
+
+def inputs(images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(4, images, 28, 28, generator=generator)
+    return x, torch.rand(4, generator=generator), torch.arange(4), torch.tensor([1.0, 0.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_a_network_is_one_graph_to_the_compiler(name: str) -> None:
+    """It would come back to Python at whatever it cannot trace, and with ``fullgraph`` it refuses that."""
+    process = VARIANTS[name].process
+    network = build_network(VARIANTS[name].network, process)
+    given = inputs(images_shown(process) if isinstance(process, EdmSpec) else 1)
+    whole = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(whole(*given), network(*given))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler needs a C++ compiler")
+def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    plain = nn.Sequential(conv3x3(4, 8), group_norm(8, 8), nn.SiLU())
+    compiled = copy.deepcopy(plain)
+    compile_network(compiled)
+    x = inputs(4)[0]
+    for network in (plain, compiled):
+        torch.autograd.backward(network(x).square().sum())
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+    assert any((workspace / COMPILED).rglob("*.cpp"))
