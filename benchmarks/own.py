@@ -12,8 +12,8 @@ from tasks.batches import training_batches
 from tasks.dataset import load_split
 from tasks.paths import WORK
 from tasks.sample import Array, Sampling, sample_images
+from tasks.sampler_names import sampler_name
 from tasks.starts import fitted_start
-from tasks.sweep import sampler_name
 from tasks.training_run import begin_run
 
 NO_CHECKPOINTS = WORK / "benchmark"

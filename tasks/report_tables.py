@@ -7,6 +7,7 @@ from models.intervals import Interval
 from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval, network_name, process_name, target_name
 from tasks.gate import HELD_OUT_BLURS
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
+from tasks.sampler_names import sampler_name
 from tasks.verdicts import Finding
 from tasks.wording import (
     Markdown,
@@ -162,8 +163,9 @@ def sampling_table(evidence: Evidence) -> Markdown:
 
 
 def _sampler(variant: VariantEvidence) -> str:
-    start = getattr(variant.spec.sampling, "start", "noise")
-    return f"{variant.sample['sampler']}{', Gaussian start' if start == 'moments' else ''}"
+    sampler = variant.spec.sampling
+    start = ", Gaussian start" if getattr(sampler, "start", "noise") == "moments" else ""
+    return f"{sampler_name(sampler)}{start}"
 
 
 def scorer_table(evidence: Evidence) -> Markdown:

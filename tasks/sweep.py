@@ -26,6 +26,7 @@ from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
 from tasks.reproducibility import environment_record, prepare_compute
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
+from tasks.sampler_names import sampler_name
 from tasks.samples import load_samples
 from tasks.starts import fitted_start
 from tasks.weights import load_model
@@ -211,15 +212,6 @@ def drawn_before(variant: str, seeds: Array) -> Array:
         raise IntegrityError(path, f"lacks {len(missing)} of the seeds", "samples of this build", "rerun the stage")
     images: Array = samples.images[[places[seed] for seed in seeds.tolist()]].numpy()
     return images
-
-
-def sampler_name(sampler: SamplerSpec) -> str:
-    """A sampler in words, without its number of steps."""
-    if isinstance(sampler, DiscreteSamplerSpec):
-        return {0.0: "DDIM", 1.0: "DDPM"}.get(sampler.eta, f"DDIM, eta {sampler.eta:g}")
-    churn = f", churn {sampler.churn:g}" if sampler.churn else ""
-    names = {"heun": f"Heun{churn}", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
-    return names.get(sampler.kind, "UniPC")
 
 
 def _as_ddim(sampler: SamplerSpec) -> SamplerSpec:

@@ -16,7 +16,7 @@ from tasks.judge import new_classifier, save_critic
 from tasks.labels import CLASS_SLUGS
 from tasks.params import Critic, Params, Variant
 from tasks.paths import artifact, metrics_file, split_file, table_file
-from tasks.sweep import sampler_name
+from tasks.sampler_names import sampler_name
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = 12

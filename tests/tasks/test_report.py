@@ -169,7 +169,7 @@ def test_a_sampler_that_starts_from_a_gaussian_says_so(
     course = workspace[1].variants["course"]
     started = replace(course, sampling=replace(course.sampling, start="moments"))
     evidence = read_evidence({**workspace[1].variants, "course": started})
-    assert "ddpm, Gaussian start" in unescaped(report_tables.sampling_table(evidence))
+    assert "DDPM, Gaussian start" in unescaped(report_tables.sampling_table(evidence))
 
 
 def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(

@@ -20,7 +20,8 @@ from tasks.params import Sample, Sweep
 from tasks.paths import metrics_file, table_file
 from tasks.precision import autocast
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
-from tasks.sweep import Attempt, Bench, candidates, drawn_before, own_attempt, run_sweep, sampler_name
+from tasks.sampler_names import sampler_name
+from tasks.sweep import Attempt, Bench, candidates, drawn_before, own_attempt, run_sweep
 from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,

@@ -1,0 +1,12 @@
+"""What samplers are called in tables and plots."""
+
+from models.spec import DiscreteSamplerSpec, SamplerSpec
+
+
+def sampler_name(sampler: SamplerSpec) -> str:
+    """A sampler in words, without its number of steps."""
+    if isinstance(sampler, DiscreteSamplerSpec):
+        return {0.0: "DDIM", 1.0: "DDPM"}.get(sampler.eta, f"DDIM, eta {sampler.eta:g}")
+    churn = f", churn {sampler.churn:g}" if sampler.churn else ""
+    names = {"heun": f"Heun{churn}", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
+    return names.get(sampler.kind, "UniPC")
