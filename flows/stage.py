@@ -23,6 +23,8 @@ from tasks.locks import LOCKS, locked
 
 StageFunction = Callable[..., None]
 LOCK_SECONDS = 3.0
+STARTED_BY = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
+"""Variables that say that DVC or ``torchrun`` started this process, and should not be outlived."""
 UNEXPECTED = 1
 STOPPED = 128
 
@@ -74,7 +76,7 @@ def main(function: StageFunction) -> NoReturn:
         function: the stage's function, named as the stage in ``dvc.yaml``.
     """
     debug = "--debug" in sys.argv[1:]
-    sys.exit(guarded(lambda: run_stage(function, getattr(_options(function), "variant", None)), debug))
+    sys.exit(guarded(lambda: run_stage(function, getattr(options(function), "variant", None)), debug))
 
 
 def guarded(work: Callable[[], None], debug: bool) -> int:
@@ -122,7 +124,7 @@ def run_stage(function: StageFunction, variant: str | None = None) -> None:
     mode = prefect_mode()
     prepare_environment()
     log_to_stderr()
-    if "DVC_STAGE" in os.environ:
+    if not STARTED_BY.isdisjoint(os.environ):
         die_with_parent()
     stage = Stage(function, variant)
     with single_writer(stage.label):
@@ -158,7 +160,12 @@ class CommandLine(argparse.ArgumentParser):
         raise ConfigError("command line", message, usage, f"run `{self.prog} --help`")
 
 
-def _options(function: StageFunction) -> argparse.Namespace:
+def options(function: StageFunction) -> argparse.Namespace:
+    """The command line of a stage: ``debug``, and ``variant`` where it takes one.
+
+    Raises:
+        ConfigError: it has other arguments.
+    """
     parser = CommandLine(
         prog=f"python -m flows.{function.__name__}", description=(function.__doc__ or "").partition("\n")[0]
     )

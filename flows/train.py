@@ -1,8 +1,11 @@
 """Stage ``train``: one variant, from noise to a model."""
 
+import os
+import sys
 from contextlib import closing
 
-from flows.stage import call, main
+from flows.environment import die_with_parent, prepare_environment
+from flows.stage import call, guarded, main, options
 from tasks.config import load_params
 
 
@@ -21,5 +24,23 @@ def train(variant: str) -> None:
         call(train_task, variant, params.variants[variant], params.compute, params.seed, sink, others)
 
 
+def assist(variant: str) -> None:
+    """Do a share of each step of a training that the first process of ``torchrun`` leads and records.
+
+    Args:
+        variant: its name.
+    """
+    params = load_params()
+    prepare_environment()
+    die_with_parent()
+    from tasks.train import assist_training
+
+    others = [name for name in params.variants if name != variant]
+    assist_training(variant, params.variants[variant], params.compute, params.seed, others)
+
+
 if __name__ == "__main__":
+    if int(os.environ.get("RANK", "0")) > 0:
+        arguments = options(train)
+        sys.exit(guarded(lambda: assist(arguments.variant), arguments.debug))
     main(train)

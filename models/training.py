@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,38 @@ class StepReport:
     grad_norm: float
     lr: float
     images: int
+
+
+class Peers(Protocol):
+    """Processes that take every step together, each with a share of its batch."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def average(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Replace the gradients by their means over all processes.
+
+        Args:
+            loss: of this process's share, a single number.
+            parameters: with gradients of this share.
+
+        Returns:
+            The mean loss of all shares.
+        """
+
+
+class Alone:
+    """One process, whose share is all."""
+
+    count = 1
+
+    def average(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """The loss as it is; see :meth:`Peers.average`."""
+        return loss
+
+
+ALONE = Alone()
 
 
 class NonFiniteError(ArithmeticError):
@@ -106,6 +138,7 @@ def train_steps(
     spec: TrainingSpec,
     precision: AbstractContextManager[Any],
     start: int = 0,
+    peers: Peers = ALONE,
 ) -> Iterator[StepReport]:
     """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item.
 
@@ -116,6 +149,7 @@ def train_steps(
         spec: learning rates, clipping and number of steps.
         precision: reusable context of the forward pass, such as autocast.
         start: steps done before.
+        peers: who takes part; ``batches`` are this process's shares.
 
     Yields:
         The report of each step, after its update.
@@ -131,13 +165,14 @@ def train_steps(
         with precision:
             loss = diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
         torch.autograd.backward(loss)
+        shared = peers.average(loss.detach(), parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
-        mean, length = torch.stack([loss.detach().float(), norm.float()]).tolist()  # a GPU is waited for once
+        mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for once
         _require_finite(mean, step, "loss")
         _require_finite(length, step, "gradient norm")
         for optimizer in optimizers:
             _update(optimizer, factor)
-        lr, images = spec.lr * factor, len(batch.labels)
+        lr, images = spec.lr * factor, len(batch.labels) * peers.count
         yield StepReport(step=step + 1, loss=mean, grad_norm=length, lr=lr, images=images)
 
 

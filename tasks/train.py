@@ -12,23 +12,25 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.spec import TrainingSpec
-from models.training import NonFiniteError, StepReport, train_steps
+from models.training import NonFiniteError, train_steps
 from tasks.batches import training_batches
 from tasks.compilation import compile_network
-from tasks.dataset import Split, load_split
+from tasks.dataset import load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
-from tasks.journal import HISTORY, NOISE_LEVELS, Journal, Row
+from tasks.journal import HISTORY, NOISE_LEVELS, Row
 from tasks.lineage import training_marks
-from tasks.metrics import MetricSink, NullSink
+from tasks.metrics import MetricSink
 from tasks.params import Compute, Variant
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
-from tasks.reproducibility import environment_record, prepare_compute
+from tasks.ranks import Ranks, joined_ranks
+from tasks.recorder import Recorder
+from tasks.reproducibility import chosen_device, environment_record, prepare_compute
 from tasks.resume_state import mark_published, sweep_recorded
 from tasks.signals import stop_requests
-from tasks.snapshots import UNTRAINED, publish_snapshots, snapshot_name, snapshot_steps, take_snapshot
+from tasks.snapshots import publish_snapshots, snapshot_name, snapshot_steps
 from tasks.training_run import TrainingRun, begin_run
 from tasks.twin_training import finished_twin, take_over
 from tasks.validation import Validation
@@ -68,20 +70,47 @@ def run_training(
         ConfigError: the run's folder holds a checkpoint of another configuration.
         IntegrityError: the run's checkpoints or snapshots, or its data, are damaged.
     """
-    sweep_recorded()  # what is recorded was asked for anew
     device = prepare_compute(compute)
     config = run_config(spec, compute, seed)
-    if twin := finished_twin(config, others):
-        return take_over(variant, twin)
-    split = load_split("train")
+    with joined_ranks(device) as ranks:
+        sweep_recorded()  # what is recorded was asked for anew
+        ranks.meet()
+        if twin := finished_twin(config, others):
+            return take_over(variant, twin)
+        run = _begun(variant, spec, config, compute, ranks)
+        validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
+        recorder = Recorder(run, spec.training, validation, sink)
+        fit(run, spec.training, autocast(compute, device), recorder, ranks, f"training {variant}")
+    return publish(variant, recorder, environment_record(compute, device, chosen_precision(compute, device)))
+
+
+def assist_training(variant: str, spec: Variant, compute: Compute, seed: int, others: Iterable[str] = ()) -> None:
+    """Do a share of every step of :func:`run_training` in another process of ``torchrun``, and write nothing.
+
+    Args:
+        variant: see :func:`run_training`, also for the errors.
+        spec: likewise.
+        compute: likewise.
+        seed: likewise.
+        others: likewise.
+    """
+    device = prepare_compute(compute)
+    config = run_config(spec, compute, seed)
+    with joined_ranks(device) as ranks:
+        ranks.meet()  # the leader, once it has removed what must not be resumed
+        if finished_twin(config, others) is None:
+            run = _begun(variant, spec, config, compute, ranks)
+            fit(run, spec.training, autocast(compute, device), None, ranks, f"assisting {variant}")
+
+
+def _begun(variant: str, spec: Variant, config: dict[str, Any], compute: Compute, ranks: Ranks) -> TrainingRun:
+    """The run at the step where it begins or goes on, the same in all processes."""
     folder = WORK / variant / sha256_json(config)[:16]
-    run = begin_run(folder, spec, config, split, device)
+    run = begin_run(folder, spec, config, load_split("train"), chosen_device(compute.device))
+    ranks.agree(run.diffusion, run.step)
     if compute.compile:
         compile_network(run.diffusion.network)
-    validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
-    trainer = Trainer(variant, run, spec.training, validation, sink)
-    trainer.fit(split, autocast(compute, device))
-    return publish(trainer, environment_record(compute, device, chosen_precision(compute, device)))
+    return run
 
 
 def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
@@ -103,87 +132,52 @@ def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
     return plain
 
 
-class Trainer:
-    """Moves a run from step to step and writes down what happens.
+def fit(
+    run: TrainingRun,
+    training: TrainingSpec,
+    precision: torch.autocast,
+    recorder: Recorder | None,
+    ranks: Ranks,
+    title: str,
+) -> None:
+    """Take the steps that are left; see :func:`run_training` for the errors.
 
     Args:
-        variant: name of the variant being trained.
         run: the state to move.
-        training: how to train.
-        validation: fixed held-out questions.
-        sink: told of every row of the history.
+        training: how.
+        precision: reusable context of the forward pass.
+        recorder: writes down what happens; None in a process that assists.
+        ranks: the processes that train together.
+        title: what the training is called.
     """
-
-    def __init__(
-        self, variant: str, run: TrainingRun, training: TrainingSpec, validation: Validation, sink: MetricSink | None
-    ) -> None:
-        self.variant, self.run, self.training, self.validation = variant, run, training, validation
-        self.journal = Journal(run.folder / "journal.jsonl", run.step)
-        self.levels = Journal(run.folder / "noise_levels.jsonl", run.step)
-        self._sink = sink or NullSink()
-        self._snapshots = snapshot_steps(training)
-
-    def fit(self, split: Split, precision: torch.autocast) -> None:
-        """Take the steps that are left; see :func:`run_training` for the errors."""
-        training, run, title = self.training, self.run, f"training {self.variant}"
-        if run.step == UNTRAINED:
-            take_snapshot(run.folder, run.ema.model, UNTRAINED)
-        device = next(run.diffusion.parameters()).device
-        batches = training_batches(run.diffusion, split, training, run.config["seed"], run.step, device)
-        steps = train_steps(run.diffusion, run.optimizers, batches, training, precision, run.step)
-        try:
-            with stop_requests() as request:
-                for report in track(steps, training.steps, title, run.step):
-                    self._after(report)
-                    if request.signal_number:
-                        saved = run.save()
-                        raise StoppedError(request.signal_number, "training", f"it resumes from {saved}")
-        except NonFiniteError as error:
-            remedy = "lower the learning rate"
-            raise DivergedError(title, f"diverged at {error}", "finite numbers", remedy) from error
-
-    def _after(self, report: StepReport) -> None:
-        run, training, step = self.run, self.training, report.step
-        run.step = step
-        run.ema.update(run.diffusion)
-        run.window.append(report.loss)
-        last = step == training.steps
-        kept = step in self._snapshots
-        if step % training.log_every == 0 or step == 1 or kept:
-            self._log(report, validate=step % training.validate_every == 0 or kept)
-        if kept:
-            take_snapshot(run.folder, run.ema.model, step)
-            for row in self.validation.by_level(run.ema.model):
-                self.levels.append({"step": step, **row})
-        if step % training.checkpoint_every == 0 or last:
-            run.save()
-
-    def _log(self, report: StepReport, validate: bool) -> None:
-        run = self.run
-        row: Row = {
-            "step": report.step,
-            "images": report.step * report.images,  # which may be fewer than the batch asked for
-            "seconds": round(run.seconds, 3),
-            "train_loss": sum(run.window) / len(run.window),
-            "val_loss": self.validation.loss(run.ema.model) if validate else None,
-            "lr": report.lr,
-            "grad_norm": report.grad_norm,
-        }
-        run.window = []
-        self.journal.append(row)
-        self._sink.log(row, report.step)
+    device = next(run.diffusion.parameters()).device
+    batches = training_batches(run.diffusion, load_split("train"), training, run.config["seed"], run.step, device)
+    shares = map(ranks.share, batches)
+    steps = train_steps(run.diffusion, run.optimizers, shares, training, precision, run.step, ranks)
+    try:
+        with stop_requests() as request:
+            for report in track(steps, training.steps, title, run.step) if recorder else steps:
+                run.take_in(report)
+                if recorder:
+                    recorder.after(report)
+                if stopped_by := ranks.largest(request.signal_number, device):  # all stop after the same step
+                    saved = recorder.save() if recorder else run.folder
+                    raise StoppedError(stopped_by, "training", f"it resumes from {saved}")
+    except NonFiniteError as error:
+        remedy = "lower the learning rate"
+        raise DivergedError(title, f"diverged at {error}", "finite numbers", remedy) from error
 
 
-def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
+def publish(variant: str, recorder: Recorder, environment: dict[str, Any]) -> dict[str, Any]:
     """Turn a finished run into the variant's artefacts and return its summary."""
-    variant, run, training = trainer.variant, trainer.run, trainer.training
+    run, training = recorder.run, recorder.training
     identity = sha256_json(run.config)
     parameters = sum(parameter.numel() for parameter in run.ema.model.parameters())
     card = {"variant": variant, "identity": identity, "config": run.config, "parameters": parameters}
     card["snapshots"] = publish_snapshots(variant, run.folder, training)
     digest = save_model(variant, run.ema.model, {**card, "environment": environment})
-    write_table(artifact(variant, HISTORY), trainer.journal.table())
-    write_table(artifact(variant, NOISE_LEVELS), pd.DataFrame(trainer.levels.rows))
+    write_table(artifact(variant, HISTORY), recorder.journal.table())
+    write_table(artifact(variant, NOISE_LEVELS), pd.DataFrame(recorder.levels.rows))
     summary = {
         "variant": variant,
         "parameters": parameters,
@@ -191,17 +185,17 @@ def publish(trainer: Trainer, environment: dict[str, Any]) -> dict[str, Any]:
         "weights_sha256": digest,
         "data_sha256": run.config["data_sha256"],
         "environment": environment,
-        **summary_of(trainer),
-        "snapshots": [_validated_snapshot(trainer.journal.rows, step) for step in snapshot_steps(training)],
+        **summary_of(recorder),
+        "snapshots": [_validated_snapshot(recorder.journal.rows, step) for step in snapshot_steps(training)],
     }
     write_json(metrics_file("train", variant), summary)
     mark_published(run.folder, [artifact(variant, WEIGHTS), artifact(variant, HISTORY)])
     return summary
 
 
-def summary_of(trainer: Trainer) -> dict[str, Any]:
+def summary_of(recorder: Recorder) -> dict[str, Any]:
     """The figures of a finished run's history."""
-    rows, training = trainer.journal.rows, trainer.training
+    rows, training = recorder.journal.rows, recorder.training
     validated = [row["val_loss"] for row in rows if row["val_loss"] is not None]
     images = rows[-1]["images"]
     return {

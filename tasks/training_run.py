@@ -15,7 +15,7 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from models.ema import Ema
 from models.pixels import pixel_statistics
-from models.training import build_optimizers
+from models.training import StepReport, build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
 from tasks.params import Variant
@@ -53,6 +53,12 @@ class TrainingRun:
     def seconds(self) -> float:
         """Time spent on the run so far, over all the processes that worked on it."""
         return self.seconds_before + time.monotonic() - self.started
+
+    def take_in(self, report: StepReport) -> None:
+        """Follow a step that was taken."""
+        self.step = report.step
+        self.ema.update(self.diffusion)
+        self.window.append(report.loss)
 
     def save(self) -> Path:
         """Write a checkpoint of the whole state."""
