@@ -60,8 +60,9 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
 
 PROGRAM = textwrap.dedent(
     f"""
-    import sys
+    import os, pathlib, sys
     sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+    pathlib.Path("process-" + os.environ["RANK"]).write_text(str(os.getpid()))
     from tasks.ranks import rank_of_environment
     from tasks.train import assist_training, run_training
     from tests.tasks.small_variants import CPU, SEED
@@ -80,7 +81,7 @@ def longer(name: str) -> Variant:
 def torchrun(name: str, variant: str) -> subprocess.Popen[bytes]:
     Path("program.py").write_text(PROGRAM, encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.Popen([*launcher, "program.py", name, variant], start_new_session=True)
+    return subprocess.Popen([*launcher, "program.py", name, variant])
 
 
 def history(name: str) -> pd.DataFrame:
@@ -103,8 +104,9 @@ def test_what_two_processes_began_one_ends(workspace: Path) -> None:
         assert pair.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.killpg(pair.pid, signal.SIGKILL)
-    pair.wait()
+    for process in Path().glob("process-*"):
+        os.kill(int(process.read_text()), signal.SIGKILL)
+    assert pair.wait(PATIENCE) == 1
     run_training("together", longer("flagship"), CPU, SEED)
     run_training("alone", longer("flagship"), CPU, SEED)
     pd.testing.assert_frame_equal(history("together"), history("alone"), rtol=1e-5, atol=1e-6)
