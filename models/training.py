@@ -167,7 +167,7 @@ def train_steps(
         torch.autograd.backward(loss)
         shared = peers.average(loss.detach(), parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
-        mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for once
+        mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for once here
         _require_finite(mean, step, "loss")
         _require_finite(length, step, "gradient norm")
         for optimizer in optimizers:

@@ -1,7 +1,8 @@
 """Processes that train one model together, as ``torchrun`` starts them: each has an equal share of every batch.
 
 All draw the whole batch from the generator of its step and keep their rows of it, so that its numbers, and up to the
-order of sums the training, do not depend on how many they are. The first one leads: it alone writes anything.
+order of sums the training, do not depend on how many they are; dropout alone, which each draws for its own rows, does.
+The first one leads: it alone writes anything.
 """
 
 import os
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from models.diffusion import Draw
 from models.training import Batch
 from tasks.errors import ConfigError, MissingResourceError
+from tasks.seeds import derived_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ class Ranks:
             remedy = "change training.batch or the number of processes"
             raise ConfigError("WORLD_SIZE", f"is {self.count}", f"a divisor of {len(batch.labels)} images", remedy)
         rows = slice(self.rank * images, (self.rank + 1) * images)
+        seed = derived_seed(batch.seed, "share", self.rank) if self.rank else batch.seed
         draw = Draw(batch.draw.level[rows], batch.draw.eps[rows])
-        return Batch(batch.x0[rows], batch.labels[rows], batch.keep[rows], draw, batch.seed)
+        return Batch(batch.x0[rows], batch.labels[rows], batch.keep[rows], draw, seed)
 
     def average(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
         """See :class:`models.training.Peers`; everything travels in one message."""

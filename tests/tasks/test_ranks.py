@@ -40,6 +40,8 @@ def test_the_shares_are_the_batch_dealt_out() -> None:
         torch.testing.assert_close(
             torch.cat([getattr(share.draw, part) for share in shares]), getattr(whole.draw, part)
         )
+    assert len({share.seed for share in shares}) == 3  # or dropout would hide the same places in every share
+    assert Ranks().share(whole).seed == whole.seed
     assert Ranks().share(whole).x0.shape == whole.x0.shape
 
 
