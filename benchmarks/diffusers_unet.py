@@ -44,7 +44,7 @@ class DiffusersUNet:
     def __init__(self, setup: Setup, lr: float) -> None:
         split, seed = load_split("train"), setup.params.seed
         self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
-        self._order = BatchOrder(len(split), BATCH, seed)
+        self._order = BatchOrder(len(split), BATCH, seed, setup.device)
         self.network = new_unet(derived_seed(seed, "weights")).to(setup.device)
         self._averaged = copy.deepcopy(self.network).eval()
         self._weights = list(self.network.parameters())
@@ -74,7 +74,7 @@ class DiffusersUNet:
     def loss(self) -> Tensor:
         """See :class:`benchmarks.contenders.Contender`."""
         seed, device = self._setup.params.seed, self._setup.device
-        chosen = self._order.indices(self._done).to(device)
+        chosen = self._order.indices(self._done)
         generator = torch_generator(seed, "train", self._done)
         x0 = to_signed(self._images[chosen])[:, None]
         eps = torch.randn(x0.shape, generator=generator).to(device)

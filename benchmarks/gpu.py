@@ -16,6 +16,7 @@ from textwrap import fill
 import torch
 
 from benchmarks.machine import machine_line
+from benchmarks.own import NO_CHECKPOINTS
 from benchmarks.speed import CPU, Mark, convolution_rate, flops, median_rate, work_rate
 from benchmarks.tables import markdown_table
 from flows.environment import prepare_environment
@@ -31,15 +32,12 @@ from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
 from tasks.files import write_text
 from tasks.params import Params, Variant
-from tasks.paths import WORK
 from tasks.precision import autocast, chosen_precision
 from tasks.reproducibility import prepare_compute
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.training_run import begin_run
 
 RESULTS = Path(__file__).with_name("GPU.md")
-NO_CHECKPOINTS = WORK / "benchmark"
-"""Where a run would look for its checkpoints; nothing is ever written there."""
 MATRIX = 8192
 LONGEST = 10_000_000
 """Steps that no training here gets to."""
@@ -182,7 +180,7 @@ def main() -> None:
     bench = Bench(params, device)
     rows = [
         bench.training("torch's", lambda diffusion: None),
-        bench.training("compiled", lambda diffusion: compile_network(diffusion.network)),
+        bench.training("compiled", lambda diffusion: compile_network(diffusion.network, device)),
     ]
     write_text(RESULTS, page(bench.facts(), rows))
     sys.stdout.write(RESULTS.read_text())

@@ -24,23 +24,19 @@ def train(variant: str) -> None:
         call(train_task, variant, params.variants[variant], params.compute, params.seed, sink, others)
 
 
-def assist(variant: str) -> None:
-    """Do a share of each step of a training that the first process of ``torchrun`` leads and records.
-
-    Args:
-        variant: its name.
-    """
-    params = load_params()
+def assist() -> None:
+    """Do a share of each step of a training that the first process of ``torchrun`` leads and records."""
+    variant, params = options(train).variant, load_params()
+    spec = params.variant(variant)
     prepare_environment()
     die_with_parent()
     from tasks.train import assist_training
 
     others = [name for name in params.variants if name != variant]
-    assist_training(variant, params.variants[variant], params.compute, params.seed, others)
+    assist_training(variant, spec, params.compute, params.seed, others)
 
 
 if __name__ == "__main__":
     if int(os.environ.get("RANK", "0")) > 0:
-        arguments = options(train)
-        sys.exit(guarded(lambda: assist(arguments.variant), arguments.debug))
+        sys.exit(guarded(assist, "--debug" in sys.argv[1:]))
     main(train)

@@ -19,10 +19,11 @@ class BatchOrder:
         count: number of images.
         batch: images a step; all of them where there are fewer.
         seed: the user's seed.
+        device: where the indices are needed; the order is the same everywhere.
     """
 
-    def __init__(self, count: int, batch: int, seed: int) -> None:
-        self._count, self._batch, self._seed = count, min(batch, count), seed
+    def __init__(self, count: int, batch: int, seed: int, device: torch.device) -> None:
+        self._count, self._batch, self._seed, self._device = count, min(batch, count), seed, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def indices(self, step: int) -> Tensor:
@@ -31,7 +32,7 @@ class BatchOrder:
         epoch, position = divmod(step, per_epoch)
         if epoch != self._epoch:
             generator = torch_generator(self._seed, "epoch", epoch)
-            self._epoch, self._order = epoch, torch.randperm(self._count, generator=generator)
+            self._epoch, self._order = epoch, torch.randperm(self._count, generator=generator).to(self._device)
         return self._order[position * self._batch : (position + 1) * self._batch]
 
 
@@ -48,10 +49,10 @@ def training_batches(
         start: first step, counted from 0.
         device: where the batch is needed, and its noise drawn.
     """
-    order = BatchOrder(len(split.labels), spec.batch, seed)
+    order = BatchOrder(len(split.labels), spec.batch, seed, device)
     images, labels = split.images.to(device), split.labels.to(device)
     for step in range(start, spec.steps):
-        chosen = order.indices(step).to(device)
+        chosen = order.indices(step)
         generator = torch_generator(seed, "train", step, device=device)
         draw = diffusion.draw(len(chosen), generator)
         keep = torch.rand(len(chosen), generator=generator, device=device) >= spec.label_drop

@@ -65,10 +65,20 @@ class Ranks:
             gradient.copy_(part.view_as(gradient))
         return parts[0].view(())
 
-    def meet(self) -> None:
-        """Wait until all processes are here."""
-        if self.count > 1:
-            dist.barrier()
+    def meet(self, identity: str, device: torch.device) -> None:
+        """Wait until all processes are here, and be sure that they were asked for the same training.
+
+        Args:
+            identity: of the training that this process was asked for, in hexadecimal digits.
+            device: on which it trains.
+
+        Raises:
+            ConfigError: another process was asked for another training, or would do it by other code.
+        """
+        if not self._alike(int(identity[:15], 16), device):
+            what, expected = "lead to different trainings in different processes", "one project, the same everywhere"
+            remedy = "start all processes on the same files, with the same libraries"
+            raise ConfigError("params.yaml", f"parameters or code {what}", expected, remedy)
 
     def largest(self, number: int, device: torch.device) -> int:
         """The largest of the numbers that the processes have, told by way of a device."""
@@ -92,11 +102,15 @@ class Ranks:
             return
         tensors = list(model.state_dict().values())
         device = tensors[0].device
-        if self.largest(step, device) != -self.largest(-step, device):
+        if not self._alike(step, device):
             what, expected = "holds other checkpoints for some of the processes", "one folder that all of them see"
             raise MissingResourceError(".work", what, expected, "share it between the machines")
         for tensor in tensors:
             dist.broadcast(tensor, 0)
+
+    def _alike(self, number: int, device: torch.device) -> bool:
+        """Whether all processes have the same number, which is below 2^63."""
+        return self.largest(number, device) == -self.largest(-number, device)
 
 
 def rank_of_environment() -> Ranks:

@@ -1,7 +1,5 @@
 """What is written down of a training on its way: rows of history, validation by noise level, snapshots, checkpoints."""
 
-from pathlib import Path
-
 from models.spec import TrainingSpec
 from models.training import StepReport
 from tasks.journal import Journal, Row
@@ -31,10 +29,6 @@ class Recorder:
         self._snapshots = snapshot_steps(training)
         if run.step == UNTRAINED:
             take_snapshot(run.folder, run.ema.model, UNTRAINED)
-
-    def save(self) -> Path:
-        """Write a checkpoint of the run."""
-        return self.run.save()
 
     def after(self, report: StepReport) -> None:
         """Write down what is due after a step."""

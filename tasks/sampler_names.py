@@ -8,5 +8,11 @@ def sampler_name(sampler: SamplerSpec) -> str:
     if isinstance(sampler, DiscreteSamplerSpec):
         return {0.0: "DDIM", 1.0: "DDPM"}.get(sampler.eta, f"DDIM, eta {sampler.eta:g}")
     churn = f", churn {sampler.churn:g}" if sampler.churn else ""
-    names = {"heun": f"Heun{churn}", "dpmpp_2m": "DPM-Solver++(2M)", "dpmpp_3m": "DPM-Solver++(3M)", "ipndm": "iPNDM"}
-    return names.get(sampler.kind, "UniPC")
+    names = {
+        "heun": f"Heun{churn}",
+        "dpmpp_2m": "DPM-Solver++(2M)",
+        "dpmpp_3m": "DPM-Solver++(3M)",
+        "ipndm": "iPNDM",
+        "unipc": "UniPC",
+    }
+    return names[sampler.kind]

@@ -2,20 +2,19 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.spec import TrainingSpec
-from models.training import NonFiniteError, train_steps
+from models.training import NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
 from tasks.compilation import compile_network
-from tasks.dataset import load_split
+from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import sha256_file, sha256_json, write_json, write_table
 from tasks.journal import HISTORY, NOISE_LEVELS, Row
@@ -67,25 +66,30 @@ def run_training(
     Raises:
         StoppedError: a signal asked to stop; the state was saved.
         DivergedError: the loss or its gradient is not finite; the last checkpoint is kept.
-        ConfigError: the run's folder holds a checkpoint of another configuration.
+        ConfigError: the run's folder holds a checkpoint of another configuration, or the processes of ``torchrun``
+            were asked for different trainings.
         IntegrityError: the run's checkpoints or snapshots, or its data, are damaged.
     """
     device = prepare_compute(compute)
     config = run_config(spec, compute, seed)
     with joined_ranks(device) as ranks:
         sweep_recorded()  # what is recorded was asked for anew
-        ranks.meet()
+        ranks.meet(sha256_json(config), device)
         if twin := finished_twin(config, others):
             return take_over(variant, twin)
-        run = _begun(variant, spec, config, compute, ranks)
+        split = load_split("train")
+        run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)
+        steps = steps_left(run, spec, compute, split, ranks)
         validation = Validation(load_split("val"), spec.training.validation_images, seed, device)
         recorder = Recorder(run, spec.training, validation, sink)
-        fit(run, spec.training, autocast(compute, device), recorder, ranks, f"training {variant}")
+        follow(steps, recorder, ranks, f"training {variant}")
     return publish(variant, recorder, environment_record(compute, device, chosen_precision(compute, device)))
 
 
 def assist_training(variant: str, spec: Variant, compute: Compute, seed: int, others: Iterable[str] = ()) -> None:
     """Do a share of every step of :func:`run_training` in another process of ``torchrun``, and write nothing.
+
+    Where the leader stops, for a signal or for numbers that are not finite, this ends too, and leaves the reason to it.
 
     Args:
         variant: see :func:`run_training`, also for the errors.
@@ -96,21 +100,15 @@ def assist_training(variant: str, spec: Variant, compute: Compute, seed: int, ot
     """
     device = prepare_compute(compute)
     config = run_config(spec, compute, seed)
-    with joined_ranks(device) as ranks:
-        ranks.meet()  # the leader, once it has removed what must not be resumed
-        if finished_twin(config, others) is None:
-            run = _begun(variant, spec, config, compute, ranks)
-            fit(run, spec.training, autocast(compute, device), None, ranks, f"assisting {variant}")
-
-
-def _begun(variant: str, spec: Variant, config: dict[str, Any], compute: Compute, ranks: Ranks) -> TrainingRun:
-    """The run at the step where it begins or goes on, the same in all processes."""
-    folder = WORK / variant / sha256_json(config)[:16]
-    run = begin_run(folder, spec, config, load_split("train"), chosen_device(compute.device))
-    ranks.agree(run.diffusion, run.step)
-    if compute.compile:
-        compile_network(run.diffusion.network)
-    return run
+    with joined_ranks(device) as ranks, stop_requests() as request, suppress(NonFiniteError):
+        ranks.meet(sha256_json(config), device)  # the leader, once it has removed what must not be resumed
+        if finished_twin(config, others):
+            return
+        split = load_split("train")
+        run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)
+        for _ in steps_left(run, spec, compute, split, ranks):
+            if ranks.largest(request.signal_number, device):
+                return
 
 
 def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
@@ -132,37 +130,44 @@ def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
     return plain
 
 
-def fit(
-    run: TrainingRun,
-    training: TrainingSpec,
-    precision: torch.autocast,
-    recorder: Recorder | None,
-    ranks: Ranks,
-    title: str,
-) -> None:
-    """Take the steps that are left; see :func:`run_training` for the errors.
+def steps_left(run: TrainingRun, spec: Variant, compute: Compute, split: Split, ranks: Ranks) -> Iterator[StepReport]:
+    """Take the steps that are left, this process's share of each.
 
     Args:
-        run: the state to move.
-        training: how.
-        precision: reusable context of the forward pass.
-        recorder: writes down what happens; None in a process that assists.
+        run: moved by the optimisers; what follows a step, such as the average, is for :meth:`TrainingRun.take_in`.
+        spec: the variant.
+        compute: precision, and whether to compile the network.
+        split: training images.
         ranks: the processes that train together.
+    """
+    device = chosen_device(compute.device)
+    ranks.agree(run.diffusion, run.step)
+    run.trained_by(ranks.count)
+    if compute.compile:
+        compile_network(run.diffusion.network, device)
+    batches = training_batches(run.diffusion, split, spec.training, run.config["seed"], run.step, device)
+    shares, precision = map(ranks.share, batches), autocast(compute, device)
+    return train_steps(run.diffusion, run.optimizers, shares, spec.training, precision, run.step, ranks)
+
+
+def follow(steps: Iterator[StepReport], recorder: Recorder, ranks: Ranks, title: str) -> None:
+    """Write down each step; see :func:`run_training` for the errors.
+
+    Args:
+        steps: those that are left.
+        recorder: of the run.
+        ranks: the processes that train together, which all stop after the same step.
         title: what the training is called.
     """
+    run = recorder.run
     device = next(run.diffusion.parameters()).device
-    batches = training_batches(run.diffusion, load_split("train"), training, run.config["seed"], run.step, device)
-    shares = map(ranks.share, batches)
-    steps = train_steps(run.diffusion, run.optimizers, shares, training, precision, run.step, ranks)
     try:
         with stop_requests() as request:
-            for report in track(steps, training.steps, title, run.step) if recorder else steps:
+            for report in track(steps, recorder.training.steps, title, run.step):
                 run.take_in(report)
-                if recorder:
-                    recorder.after(report)
-                if stopped_by := ranks.largest(request.signal_number, device):  # all stop after the same step
-                    saved = recorder.save() if recorder else run.folder
-                    raise StoppedError(stopped_by, "training", f"it resumes from {saved}")
+                recorder.after(report)
+                if stopped_by := ranks.largest(request.signal_number, device):
+                    raise StoppedError(stopped_by, "training", f"it resumes from {run.save()}")
     except NonFiniteError as error:
         remedy = "lower the learning rate"
         raise DivergedError(title, f"diverged at {error}", "finite numbers", remedy) from error
@@ -208,6 +213,7 @@ def summary_of(recorder: Recorder) -> dict[str, Any]:
         "val_loss_best": min(validated),
         "seconds": rows[-1]["seconds"],
         "images_per_second": images / max(rows[-1]["seconds"], 1e-3),
+        "processes": recorder.run.processes,
     }
 
 

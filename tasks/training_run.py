@@ -37,6 +37,7 @@ class TrainingRun:
         step: steps done.
         window: losses since the last row of the journal.
         seconds_before: time spent before this process took over.
+        processes: how many trained it together, one number for each time that this changed.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class TrainingRun:
     window: list[float] = field(default_factory=list)
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    processes: list[int] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -60,9 +62,14 @@ class TrainingRun:
         self.ema.update(self.diffusion)
         self.window.append(report.loss)
 
+    def trained_by(self, count: int) -> None:
+        """Note how many processes take the next steps."""
+        if self.processes[-1:] != [count]:
+            self.processes.append(count)
+
     def save(self) -> Path:
         """Write a checkpoint of the whole state."""
-        notes = {"seconds": self.seconds, "window": self.window}
+        notes = {"seconds": self.seconds, "window": self.window, "processes": self.processes}
         return save_checkpoint(self.folder, Checkpoint(self.step, self._tensors(), notes), self.config)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -73,6 +80,7 @@ class TrainingRun:
             _restore_optimizer(optimizer, _below(f"optimizer{index}.", checkpoint.tensors))
         self.step = checkpoint.step
         self.window = list(checkpoint.notes["window"])
+        self.processes = list(checkpoint.notes["processes"])
         self.seconds_before = float(checkpoint.notes["seconds"])
         logger.info("training goes on after step %d, from %s", self.step, self.folder)
 

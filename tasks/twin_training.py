@@ -1,8 +1,9 @@
 """A training that another variant of the build has done already: its results are taken over, not computed again.
 
 Variants that differ in their sampling or title alone have one training between them: the same network, process,
-training, seed, data, code, library, device, threads and precision, from which the same bits follow. Which of them was
-trained changes no number but the seconds, and those are the seconds of the training that there was.
+training, seed, data, code, library, device, threads and precision, from which the same bits follow, unless several
+processes shared it: that changes the order of sums, and which dropout is drawn. Which of them was trained changes no
+number but the seconds, and how many processes there were; both are those of the training that there was.
 """
 
 import logging

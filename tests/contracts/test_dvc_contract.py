@@ -89,7 +89,8 @@ def params_read(stage: str) -> set[str]:
 
 
 def attributes_of_params(text: str) -> set[str]:
-    return attributes_of("params", text)
+    """Groups by their name in the file: one of ``variants`` is also asked for as ``params.variant(name)``."""
+    return {"variants" if name == "variant" else name for name in attributes_of("params", text)}
 
 
 def attributes_of(name: str, text: str) -> set[str]:

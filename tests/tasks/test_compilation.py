@@ -13,6 +13,7 @@ from models.layers import conv3x3, group_norm
 from models.priors import images_shown
 from models.spec import EdmSpec
 from tasks.compilation import COMPILED, compile_network
+from tasks.errors import MissingResourceError
 from tests.tasks.small_variants import VARIANTS
 
 
@@ -32,6 +33,22 @@ def test_a_network_is_one_graph_to_the_compiler(name: str) -> None:
     torch.testing.assert_close(whole(*given), network(*given))
 
 
+@pytest.mark.parametrize(("device", "variable", "usual"), [("cpu", "CXX", "g\\+\\+"), ("cuda", "CC", "gcc or clang")])
+def test_without_a_compiler_of_c_nothing_is_compiled(
+    device: str, variable: str, usual: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(
+        MissingResourceError, match=f"^compute.compile: {usual} is not installed; expected {usual}; do "
+    ):
+        compile_network(nn.Identity(), torch.device(device))
+    monkeypatch.setenv(variable, "no-such-compiler")
+    with pytest.raises(MissingResourceError, match="no-such-compiler is not installed") as caught:
+        compile_network(nn.Identity(), torch.device(device))
+    assert caught.value.exit_code == 4
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler needs a C++ compiler")
 def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
@@ -40,7 +57,7 @@ def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     plain = nn.Sequential(conv3x3(4, 8), group_norm(8, 8), nn.SiLU())
     compiled = copy.deepcopy(plain)
-    compile_network(compiled)
+    compile_network(compiled, torch.device("cpu"))
     x = inputs(4)[0]
     for network in (plain, compiled):
         torch.autograd.backward(network(x).square().sum())

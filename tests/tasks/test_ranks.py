@@ -15,12 +15,15 @@ import torch
 
 from models.diffusion import Draw
 from models.training import Batch
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, PipelineError, StoppedError
+from tasks.files import read_json
 from tasks.params import Variant
+from tasks.paths import metrics_file
 from tasks.ranks import Ranks, rank_of_environment
-from tasks.train import run_training
+from tasks.train import assist_training, run_training
 from tests.patience import PATIENCE
 from tests.tasks.small_variants import CPU, SEED, VARIANTS
+from tests.tasks.test_train import SignalAt, poison_newest_checkpoint
 
 STEPS = 60
 
@@ -65,14 +68,21 @@ PROGRAM = textwrap.dedent(
     import os, pathlib, sys
     sys.path.insert(0, {str(Path(__file__).parents[2])!r})
     pathlib.Path("process-" + os.environ["RANK"]).write_text(str(os.getpid()))
-    from tasks.ranks import rank_of_environment
-    from tasks.train import assist_training, run_training
-    from tests.tasks.small_variants import CPU, SEED
-    from tests.tasks.test_ranks import longer
-    work = run_training if rank_of_environment().leads else assist_training
-    work(sys.argv[1], longer(sys.argv[2]), CPU, SEED)
+    from tests.tasks.test_ranks import take_part
+    take_part(*sys.argv[1:])
     """
 )
+
+
+def take_part(name: str, variant: str, seeds: str = "one seed") -> None:
+    """Train as one of the processes of ``torchrun``, and leave what went wrong in a file."""
+    ranks = rank_of_environment()
+    work = run_training if ranks.leads else assist_training
+    try:
+        work(name, longer(variant), CPU, SEED if seeds == "one seed" else SEED + ranks.rank)
+    except PipelineError as error:
+        Path(f"error-{ranks.rank}").write_text(f"{error.exit_code} {error}")
+        raise
 
 
 def longer(name: str) -> Variant:
@@ -80,10 +90,10 @@ def longer(name: str) -> Variant:
     return replace(variant, training=replace(variant.training, steps=STEPS, checkpoint_every=4, log_every=1))
 
 
-def torchrun(name: str, variant: str) -> subprocess.Popen[bytes]:
+def torchrun(*arguments: str) -> subprocess.Popen[bytes]:
     Path("program.py").write_text(PROGRAM, encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.Popen([*launcher, "program.py", name, variant])
+    return subprocess.Popen([*launcher, "program.py", *arguments])
 
 
 def history(name: str) -> pd.DataFrame:
@@ -94,7 +104,8 @@ def history(name: str) -> pd.DataFrame:
 @pytest.mark.parametrize("variant", ["course", "flagship"])
 def test_two_processes_leave_the_history_of_one(variant: str, workspace: Path) -> None:
     assert torchrun("together", variant).wait(PATIENCE) == 0
-    run_training("alone", longer(variant), CPU, SEED)
+    assert read_json(metrics_file("train", "together"))["processes"] == [2]
+    assert run_training("alone", longer(variant), CPU, SEED)["processes"] == [1]
     pd.testing.assert_frame_equal(history("together"), history("alone"), rtol=1e-5, atol=1e-6)
 
 
@@ -109,6 +120,25 @@ def test_what_two_processes_began_one_ends(workspace: Path) -> None:
     for process in Path().glob("process-*"):
         os.kill(int(process.read_text()), signal.SIGKILL)
     assert pair.wait(PATIENCE) == 1
-    run_training("together", longer("flagship"), CPU, SEED)
+    assert run_training("together", longer("flagship"), CPU, SEED)["processes"] == [2, 1]
     run_training("alone", longer("flagship"), CPU, SEED)
     pd.testing.assert_frame_equal(history("together"), history("alone"), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_processes_that_were_asked_for_different_trainings_all_refuse(workspace: Path) -> None:
+    assert torchrun("together", "course", "a seed each").wait(PATIENCE) == 1
+    told = [Path(f"error-{rank}").read_text() for rank in range(2)]
+    assert told[0] == told[1]
+    assert told[0].startswith("2 params.yaml: parameters or code lead to different trainings in different processes;")
+    assert not Path("artifacts").exists()
+
+
+@pytest.mark.slow
+def test_where_a_shared_training_diverges_the_leader_alone_says_so(workspace: Path) -> None:
+    with pytest.raises(StoppedError):
+        run_training("together", longer("course"), CPU, SEED, SignalAt(6, signal.SIGTERM))
+    poison_newest_checkpoint(Path(".work/together"))
+    assert torchrun("together", "course").wait(PATIENCE) == 1
+    assert Path("error-0").read_text().startswith("5 training together: diverged at step 7: loss is nan")
+    assert not Path("error-1").exists()
