@@ -50,6 +50,18 @@ def above_chance(row: Judged) -> bool:
     return interval(row.critic["accuracy"]).low > 1 / NUM_CLASSES
 
 
+def unrecognised_text(evidence: Evidence) -> Markdown | None:
+    """Which models' samples say nothing of garments, and what would change that; None where all of them do."""
+    titles = [row.title for row in evidence.rows() if row.measured and not above_chance(row)]
+    if not titles:
+        return None
+    text = (
+        f"Samples of {listed(titles)} are recognised no more often than by luck, so claims about what garments look "
+        "like cannot be tried on them; a longer training, or a schedule that ends in noise, may change that."
+    )
+    return escape(text)
+
+
 def contrast(row: Judged, judge: Judge) -> Interval:
     """The mean over the simple classes less that over the complex ones."""
     simple, complicated = ([class_figure(row, judge, slug) for slug in group] for group in (SIMPLE, COMPLEX))

@@ -259,6 +259,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_asked": pairs.num_asked,
         "trained": model_findings.trained_text(evidence),
+        "unrecognised": class_findings.unrecognised_text(evidence),
         "shared": model_findings.shared_text(evidence),
         "sweep": sweep_text(evidence),
         "sweep_table": lambda: sweep_table(evidence),

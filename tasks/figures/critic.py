@@ -71,7 +71,7 @@ def draw_critic_overall(evidence: Evidence, folder: Path) -> None:
         axes.set_xlabel("lower is better")
     for axes, (title, key) in zip(halves[1].subplots(1, len(SHARES)), SHARES.items(), strict=True):
         _readings(axes, rows, [bare(row.critic, key) for row in rows], labelled=title == "Precision")
-        axes.set_xlim(left=-0.03)
+        axes.set_xlim(-0.03, max(1.03, axes.get_xlim()[1]))
         axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(plain_number)
         axes.set_title(title)

@@ -23,6 +23,8 @@ REFERENCE_COLOURS = ("#374151", "#858c98", "#aab0ba", "#cfd4dc")
 PRINT_DPI = 200
 MOST_NUMBERED = 100.0
 """Ratio of the ends of a logarithmic axis beyond which only its powers of ten are numbered."""
+FEW_TIMES = 5.0
+"""Ratio of its ends below which all ticks are numbered, for there are few."""
 WIDTH = 7.0
 """Inches between the margins of a page."""
 THEME: dict[str, Any] = {
@@ -125,7 +127,8 @@ def logarithmic(axes: Axes, which: str, minor: bool = False) -> None:
 def _few_digits(axis: Axis, value: float, position: int | None = None) -> str:
     low, high = axis.get_view_interval()
     crowded = high > MOST_NUMBERED * low
-    return plain_number(value, position) if not crowded and f"{value:e}"[0] in "235" else ""
+    digits = "2345678" if high < FEW_TIMES * low else "235"
+    return plain_number(value, position) if not crowded and f"{value:e}"[0] in digits else ""
 
 
 def montage(images: Pixels, gap: int = 2) -> Pixels:

@@ -26,7 +26,7 @@ from tasks.figures.losses import draw_losses
 from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
 from tasks.figures.schedule import draw_schedule, ratio_along
-from tasks.figures.style import montage, plain_number, theme
+from tasks.figures.style import blank, logarithmic, montage, plain_number, theme
 from tasks.figures.sweep import draw_sweep
 from tasks.files import read_json, read_table, sha256_file
 from tasks.params import Params
@@ -286,6 +286,28 @@ def test_the_training_images_are_read_once_for_all_columns(
 @pytest.mark.parametrize(("value", "text"), [(0.001, "0.001"), (5.0, "5"), (20_000, "20k"), (3e6, "3M")])
 def test_tick_labels_are_plain(value: float, text: str) -> None:
     assert plain_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "numbered"),
+    [
+        (0.55, 1.2, ["0.6", "0.7", "0.8", "1"]),
+        (0.15, 1.2, ["0.2", "0.3", "0.5", "1"]),
+        (0.9, 120.0, ["1", "10", "100"]),
+    ],
+)
+def test_a_logarithmic_axis_numbers_more_of_its_ticks_the_shorter_it_is(
+    low: float, high: float, numbered: list[str]
+) -> None:
+    with theme():
+        figure = blank(2.0)
+        axes = figure.subplots()
+        axes.set_ylim(low, high)
+        logarithmic(axes, "y", minor=True)
+        figure.canvas.draw()
+    ticks = [*axes.yaxis.get_majorticklabels(), *axes.yaxis.get_minorticklabels()]
+    shown = [tick for tick in ticks if tick.get_text() and low <= tick.get_position()[1] <= high]
+    assert [tick.get_text() for tick in sorted(shown, key=lambda tick: tick.get_position()[1])] == numbered
 
 
 @pytest.fixture

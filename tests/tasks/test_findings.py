@@ -275,6 +275,10 @@ def test_models_at_chance_say_nothing_of_shapes(evidence: Evidence) -> None:
     assert escape("luck: Course DDPM.") in one.text
     above = class_findings.shapes_finding(with_accuracy(0.11, 0, 1), "clip", 0.95)
     assert (above.verdict, "luck" in above.text) == ("confirmed", False)
+    beginning = class_findings.unrecognised_text(with_accuracy(0.09, 0))
+    assert beginning is not None
+    assert beginning.startswith(escape("Samples of Course DDPM are recognised no more often than by luck, so claims"))
+    assert class_findings.unrecognised_text(with_accuracy(0.11, 0, 1)) is None
 
 
 def test_shapes_are_not_judged_by_a_scorer_that_was_fitted_here(evidence: Evidence) -> None:
