@@ -43,7 +43,8 @@ RECONCILE_SECONDS = 60.0
 """What completing the records may take before the first of them: to start, and to open or make the store."""
 RECONCILE_SECONDS_A_STAGE = 10.0
 """What each stage's record may take beside that: several times what it does on two busy cores with a local store."""
-STAGE_LINE = re.compile(r"^(Running stage|Stage '|ERROR)")
+REACHED = re.compile(r"^(Running stage|Stage) '")
+"""Begins DVC's line on each stage that it runs, skips or takes from its cache."""
 ADVICE = re.compile(
     r"^(Use `dvc push`|To (track the changes with git|enable auto staging), run:|\t(git add|dvc config) )"
 )
@@ -88,9 +89,10 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     """
     workspace = prepare_workspace(profile)
     environment = _stage_environment()
-    seconds = reconcile_seconds(load_params(workspace / PARAMS))
+    params = load_params(workspace / PARAMS)
+    seconds, stages = reconcile_seconds(params), 0 if targets else count_stages(workspace, list(params.variants))
     try:
-        repro(workspace, targets, environment, Teller())
+        repro(workspace, targets, environment, Teller(stages))
     except StageFailedError:
         if in_flow_run():
             crash_lost_runs()
@@ -130,6 +132,12 @@ def _known_targets(root: Path, variants: list[str]) -> list[str]:
     for name, stage in read_mapping(root / "dvc.yaml")["stages"].items():
         known += [name, *(f"{name}@{variant}" for variant in variants if "matrix" in stage)]
     return known
+
+
+def count_stages(workspace: Path, variants: list[str]) -> int:
+    """How many stages a whole build goes through; one that runs per variant counts once for each."""
+    stages = read_mapping(workspace / "dvc.yaml")["stages"].values()
+    return sum(len(variants) if "matrix" in stage else 1 for stage in stages)
 
 
 def _require_gpu(file: Path) -> None:
@@ -211,10 +219,15 @@ def _stage_environment() -> dict[str, str]:
 
 
 class Teller:
-    """Passes on the lines of a build, without DVC's advice and with one blank line where there were several."""
+    """Passes on the lines of a build, without DVC's advice and with one blank line where there were several.
 
-    def __init__(self) -> None:
+    Args:
+        stages: how many the build goes through, to number them; 0 where that is not known.
+    """
+
+    def __init__(self, stages: int = 0) -> None:
         self._begun = self._gap = False
+        self._stages, self._reached = stages, 0
         for handler in logging.getLogger().handlers:  # under a worker these show all that goes to Prefect
             handler.addFilter(_is_unseen)
 
@@ -223,10 +236,14 @@ class Teller:
         if not line or ADVICE.match(line):
             self._gap = self._begun
             return
+        reached = REACHED.match(line)
+        if reached and self._stages:
+            self._reached += 1
+            line = f"[{self._reached}/{self._stages}] {line}"
         sys.stdout.write(f"\n{line}\n" if self._gap else f"{line}\n")
         sys.stdout.flush()
         self._begun, self._gap = True, False
-        if in_flow_run() and STAGE_LINE.match(line):
+        if in_flow_run() and (reached or line.startswith("ERROR")):
             get_run_logger().info(line, extra={SEEN: True})
 
 

@@ -124,6 +124,19 @@ def test_the_terminal_shows_what_dvc_does_but_not_what_it_advises(capsys: pytest
     assert capsys.readouterr().out == "Stage 'fetch' is cached\n\nRunning stage 'train':\n> python\nERROR: no\n"
 
 
+def test_the_stages_of_a_whole_build_are_numbered(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.pipeline import Teller, count_stages
+
+    stages = count_stages(ROOT, ["course", "flagship"])
+    assert stages == 7 + 5 * 2  # of which five run for each variant
+    tell = Teller(stages)
+    lines = ["Stage 'fetch' didn't change, skipping", "Running stage 'train@course':", "> python", "Running late"]
+    for line in lines:
+        tell(line)
+    numbered = ["[1/17] Stage 'fetch' didn't change, skipping", "[2/17] Running stage 'train@course':", *lines[2:]]
+    assert capsys.readouterr().out.splitlines() == numbered
+
+
 def test_a_line_that_prefect_records_is_shown_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +227,7 @@ def test_the_demonstration_is_built_from_nothing_and_then_stands(project: Path) 
     output, errors = process.communicate(timeout=1800)
     assert process.returncode == 0, errors
     reports = project / "builds" / "demo" / "reports"
+    assert "[17/17] Running stage 'report':" in output
     assert f"The report: {reports / 'report.html'}" in output
     for suffix in ("html", "pdf", "docx"):
         assert (reports / f"report.{suffix}").stat().st_size > 10_000
