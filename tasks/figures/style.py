@@ -87,6 +87,8 @@ def save_picture(figure: Figure, folder: Path, name: str) -> None:
 
 def save_plot(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure made of lines as ``name.svg``, and as PNG for formats that cannot hold SVG."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it is laid out; saving would do it again for each format
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
     save_picture(figure, folder, name)
 

@@ -205,7 +205,7 @@ def test_a_stage_that_fails_gives_the_build_its_exit_code(project: Path) -> None
 @pytest.mark.slow
 def test_sigterm_ends_the_stages_too_and_their_work_is_saved(project: Path) -> None:
     profile, run = project / "profiles" / "demo.yaml", project / "builds" / "demo" / ".work" / "course"
-    short = "steps: 60, batch: 64, validate_every: 20, checkpoint_every: 20"
+    short = "steps: 40, batch: 64, validate_every: 20, checkpoint_every: 20"
     endless = "steps: 1000000, batch: 64, validate_every: 1000000, checkpoint_every: 1000000"
     assert short in profile.read_text()
     profile.write_text(profile.read_text().replace(short, endless))
