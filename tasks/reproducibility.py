@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tasks.allocator import keep_freed_memory
 from tasks.errors import MissingResourceError
 from tasks.params import Compute
 
@@ -19,6 +20,7 @@ def prepare_compute(compute: Compute) -> torch.device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(compute.threads)
+    keep_freed_memory()
     # The same as torch.use_deterministic_algorithms(True), which loads torch's compiler, a second of every stage.
     torch.set_deterministic_debug_mode("error")
     # A check of torch's own, at 3 % of the time of training; nothing here reads memory that was never written.

@@ -22,6 +22,7 @@ WITHOUT_EFFECT = {
     "flows/observed.py",
     "flows/stage.py",
     "models/spec.py",
+    "tasks/allocator.py",
     "tasks/config.py",
     "tasks/config_errors.py",
     "tasks/errors.py",
