@@ -114,7 +114,11 @@ class Edm(Diffusion):
     def sample(
         self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
     ) -> Iterator[SampleStep]:
-        """Along the ODE over sigma from noise at sigma_max; see :meth:`models.diffusion.Diffusion.sample`."""
+        """Along the ODE over sigma from sigma_max down to 0; see :meth:`models.diffusion.Diffusion.sample`.
+
+        The start is noise alone, as if the images were nothing beside it, or drawn from the prior, which knows how they
+        are distributed where the noise is strong: then sigma_max may be far smaller, and fewer steps lead from it to 0.
+        """
         if not isinstance(sampler, SigmaSamplerSpec):
             raise TypeError(f"an EDM cannot be sampled by {sampler.kind}")
 
@@ -122,7 +126,10 @@ class Edm(Diffusion):
             return noise.draw().to(labels.device)
 
         sigmas = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
-        start = sampler.sigma_max * draw()
+        eps, sigma = draw(), sampler.sigma_max
+        start = sigma * eps
+        if sampler.start == "prior":
+            start = self.prior.draw(sigma, labels, eps, noise.uniform())
         denoise = guided(self.denoise, labels, sampler.guidance)
         if sampler.kind == "heun":
             return heun(denoise, sigmas, start, draw, sampler.churn)

@@ -73,13 +73,46 @@ class GaussianMixture(nn.Module):
             x, variance = x.float(), sigma.float().square()[:, None]
             z = x @ self.basis
             along = self._along(z)
-            weights = self._responsibilities(z, along, variance, self._hidden(labels, keep))
+            turned, scores = self._compare(z, along, variance)
+            weights = scores.masked_fill(self._hidden(labels, keep), -torch.inf).softmax(dim=1)
             kept = self.rest / (self.rest + variance)
-            gains = self.variances / (self.variances + variance[:, :, None]) - kept[:, :, None]
             mean = (weights * (1.0 - kept)) @ self.means + (weights * kept).sum(dim=1, keepdim=True) * z
-            mean = mean + (weights[:, :, None] * gains * along).flatten(1) @ self.directions.flatten(1).mT
+            turned = turned * (weights * (1.0 - kept))[:, :, None]
+            mean = mean + turned.flatten(1) @ self.directions.flatten(1).mT
             across = self.outside / (self.outside + variance)
             return (mean - across * z) @ self.basis.mT + across * x
+
+    def draw(self, sigma: float, labels: Tensor, noise: Tensor, places: Tensor) -> Tensor:
+        """Noisy images from the mixture of their class, which is in closed form at every noise level.
+
+        A component is chosen by its share, and N(m, C + sigma^2 I) drawn by its symmetric root.
+
+        Args:
+            sigma: their noise level.
+            labels: int64 class per image, shape (B,).
+            noise: standard normal, shape (B, P).
+            places: which component it is: uniform from 0 up to 1, on the CPU, shape (B,).
+
+        Returns:
+            Shape (B, P), float32 whatever the precision of the networks.
+        """
+        with torch.autocast(noise.device.type, enabled=False):
+            chosen, variance = self._chosen(labels, places), sigma**2
+            z = noise @ self.basis
+            directions = self.directions[:, chosen].movedim(0, 1)
+            along = torch.einsum("brk,br->bk", directions, z)
+            across = (self.rest[chosen] + variance).sqrt()[:, None]
+            longer = ((self.variances[chosen] + variance).sqrt() - across) * along
+            drawn = self.means[chosen] + across * z + torch.einsum("brk,bk->br", directions, longer)
+            outside = (self.outside + variance).sqrt()
+            return (drawn - outside * z) @ self.basis.mT + outside * noise
+
+    def _chosen(self, labels: Tensor, places: Tensor) -> Tensor:
+        """Which component of its class each place falls into, shape (B,)."""
+        shares = self.log_shares.cpu().double().exp().view(NUM_CLASSES, -1).cumsum(dim=1)
+        own = shares[labels.cpu()]
+        within = torch.searchsorted(own, places[:, None] * own[:, -1:], right=True).squeeze(1)
+        return labels * shares.shape[1] + within.to(labels.device)
 
     def _along(self, z: Tensor) -> Tensor:
         """How far z (B, R) lies from each mean along the component's directions, shape (B, J, rank)."""
@@ -87,15 +120,23 @@ class GaussianMixture(nn.Module):
         distances: Tensor = (z @ self.directions.flatten(1)).view(len(z), *places.shape) - places
         return distances
 
-    def _responsibilities(self, z: Tensor, along: Tensor, variance: Tensor, hidden: Tensor) -> Tensor:
-        """How likely each component is the one that z came from, shape (B, J); what lies outside is common to all."""
-        squares = along.square()
-        distance = z.square().sum(dim=1, keepdim=True) - 2.0 * z @ self.means.mT + self.means.square().sum(dim=1)
+    def _compare(self, z: Tensor, along: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """How each component sees z: across its directions all is alike, so only what these add is summed over them.
+
+        With v the variance along a direction and r the ``rest``, the gain v / (v + sigma^2) of the Wiener filter there
+        exceeds that across by (v - r) / (v + sigma^2) * sigma^2 / (r + sigma^2), and the energy is less by the first
+        factor times the squared distance over r + sigma^2.
+
+        Returns:
+            Distances along the directions times (v - r) / (v + sigma^2), shape (B, J, rank), and the logarithm of the
+            component's density at z up to what all have in common, shape (B, J).
+        """
         inner, outer = self.variances + variance[:, :, None], self.rest + variance
-        energy = (squares / inner).sum(dim=2) + (distance - squares.sum(dim=2)) / outer
-        volume = inner.log().sum(dim=2) + (len(self.directions) - squares.shape[2]) * outer.log()
-        scores = self.log_shares - 0.5 * (energy + volume)
-        return scores.masked_fill(hidden, -torch.inf).softmax(dim=1)
+        excess = (self.variances - self.rest[:, None]) * along / inner
+        distance = z.square().sum(dim=1, keepdim=True) - 2.0 * z @ self.means.mT + self.means.square().sum(dim=1)
+        energy = (distance - (excess * along).sum(dim=2)) / outer
+        volume = inner.log().sum(dim=2) + (len(self.directions) - along.shape[2]) * outer.log()
+        return excess, self.log_shares - 0.5 * (energy + volume)
 
     def _hidden(self, labels: Tensor, keep: Tensor) -> Tensor:
         """Which components are out of the question: those of other classes where the label is shown, shape (B, J)."""

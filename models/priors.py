@@ -65,6 +65,20 @@ class Prior(nn.Module, ABC):
     def error(self, sigma: Tensor) -> Tensor:
         """Root mean square of a pixel's error in the guess at noise levels of shape (B,), shape (B,)."""
 
+    @abstractmethod
+    def draw(self, sigma: float, labels: Tensor, noise: Tensor, places: Tensor) -> Tensor:
+        """Noisy images of their classes, as the prior believes them to be distributed.
+
+        Args:
+            sigma: their noise level.
+            labels: int64 class per image, shape (B,).
+            noise: standard normal, shape (B, 1, 28, 28).
+            places: uniform from 0 up to 1, float64 on the CPU, shape (B,), for what is left to choose.
+
+        Returns:
+            Shape (B, 1, 28, 28).
+        """
+
     def fit(self, x0: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         """Learn from the encoded training images (N, 1, 28, 28) what there is to learn: nothing, unless it says more.
 
@@ -86,6 +100,10 @@ class IsotropicPrior(Prior):
     def error(self, sigma: Tensor) -> Tensor:
         """c_out; see :meth:`Prior.error`."""
         return precondition(sigma, self.sigma_data).c_out.flatten()
+
+    def draw(self, sigma: float, labels: Tensor, noise: Tensor, places: Tensor) -> Tensor:
+        """Normal, of variance sigma^2 + sigma_data^2; the labels say nothing here. See :meth:`Prior.draw`."""
+        return math.hypot(sigma, self.sigma_data) * noise
 
 
 class MixturePrior(Prior):
@@ -118,6 +136,10 @@ class MixturePrior(Prior):
         below = place.floor().clamp(0, LEVELS - 2).long()
         share = (place - below).clamp(0.0, 1.0)
         return torch.lerp(self.log_errors[below], self.log_errors[below + 1], share.to(self.log_errors.dtype)).exp()
+
+    def draw(self, sigma: float, labels: Tensor, noise: Tensor, places: Tensor) -> Tensor:
+        """From the mixture of each class; see :meth:`Prior.draw`."""
+        return self.mixture.draw(sigma, labels, noise.flatten(1), places).view_as(noise)
 
     def fit(self, x0: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         """Fit the mixture, then measure the error of its guess on some of the images, with their labels."""

@@ -239,6 +239,8 @@ class SigmaSamplerSpec:
     """Curvature of the grid of noise levels; 7 in Karras et al. 2022, equation 5."""
     guidance: float
     """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+    start: Literal["noise", "prior"]
+    """Pure noise, or noisy images of the class as the process's prior knows them, both at sigma_max."""
 
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 1000, "steps", "a number from 1 to 1000")
@@ -248,6 +250,8 @@ class SigmaSamplerSpec:
         require(self.sigma_max <= 1000.0, "sigma_max", "at most 1000")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        told = self.start == "noise" or self.guidance > 0.0
+        require(told, "start", "noise with guidance 0, where the class may not be told")
 
 
 NetworkSpec = CourseUNetSpec | EdmUNetSpec

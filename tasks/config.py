@@ -32,9 +32,10 @@ def load_params(path: Path = PARAMS, profile: Path | None = None) -> Params:
         ConfigError: the first problem found, with its dotted key, the value and what is expected.
     """
     content = read_mapping(path)
-    if profile is not None:
-        content = with_profile(content, read_mapping(profile), str(profile))
-    return parse_params(content, str(profile or path))
+    params = parse_params(content, str(path))
+    if profile is None:
+        return params
+    return parse_params(with_profile(content, read_mapping(profile), str(profile)), str(profile))
 
 
 def parse_params(content: dict[str, Any], name: str) -> Params:

@@ -37,7 +37,7 @@ class Compute:
     compile: bool
 
     def __post_init__(self) -> None:
-        require(1 <= self.threads <= 1024, "threads", "a number from 1 to 1024")
+        require(1 <= self.threads <= 64, "threads", "a number from 1 to 64")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -274,12 +274,15 @@ class Sweep:
     evaluations: tuple[int, ...]
     samplers: tuple[Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"], ...]
     """Of variants with an EDM process; those with a DDPM process are sampled by DDIM."""
+    noise_sigma_max: float
+    """Where a variant that starts from its prior starts when, for comparison, it is given pure noise."""
 
     def __post_init__(self) -> None:
         require(2 <= self.per_class <= 10_000, "per_class", "a number from 2 to 10000")  # intervals leave some out
         counts = all(1 <= count <= 1000 for count in self.evaluations) and len(self.evaluations) > 0
         require(counts, "evaluations", "numbers from 1 to 1000")
         require(len(self.samplers) > 0, "samplers", "at least one sampler")
+        require(10.0 <= self.noise_sigma_max <= 1000.0, "noise_sigma_max", "a number from 10 to 1000")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -201,6 +201,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "mixture_models": [v for v in evidence.variants if getattr(v.spec.process, "prior", "") == "mixture"],
+        "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
         "left_open": left_open(evidence),
         "unanswered": {question.key for question in left_open(evidence)},
         "mixture": mixture_text(evidence),

@@ -164,7 +164,7 @@ def sampling_table(evidence: Evidence) -> Markdown:
 
 def _sampler(variant: VariantEvidence) -> str:
     sampler = variant.spec.sampling
-    start = ", Gaussian start" if getattr(sampler, "start", "noise") == "moments" else ""
+    start = {"noise": "", "moments": ", Gaussian start", "prior": ", from its prior"}[sampler.start]
     return f"{sampler_name(sampler)}{start}"
 
 

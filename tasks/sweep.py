@@ -139,7 +139,7 @@ class Bench:
         joint = joint_confidence(max(1, len(others)), self.confidence)
         gaps = [Interval(0.0, 0.0, 0.0), *(self._difference(images, own, joint) for images in others)]
         return [
-            {**_description(attempt), **self._figures(images), **columns("difference", gap)}
+            {**_description(attempt, attempts[0]), **self._figures(images), **columns("difference", gap)}
             for attempt, images, gap in zip(attempts, seen, gaps, strict=True)
         ]
 
@@ -151,9 +151,11 @@ class Bench:
         return frechet_difference((seen.features, own.features), own.labels, self.training, confidence, self.seed)
 
 
-def _description(attempt: Attempt) -> Row:
+def _description(attempt: Attempt, own: Attempt) -> Row:
+    """A sampler in words, with its start where that is not the variant's own."""
     sampler = attempt.sampler
-    return {"sampler": sampler_name(sampler), "budget": attempt.budget, "evaluations": evaluations(sampler)}
+    name = sampler_name(sampler) + ("" if sampler.start == own.sampler.start else " from noise")
+    return {"sampler": name, "budget": attempt.budget, "evaluations": evaluations(sampler)}
 
 
 def _bench(evaluate: Evaluate, compute: Compute, seed: int) -> Bench:
@@ -169,8 +171,9 @@ def own_attempt(spec: Variant) -> Attempt:
 def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
     """The samplers to try, each once and at its smallest budget, beside the variant's own.
 
-    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names. Heun's
-    method takes as many steps as come nearest to the number of evaluations from below.
+    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
+    starts from its prior, its own is tried from pure noise too. Heun's method takes as many steps as come nearest to
+    the number of evaluations from below.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -191,7 +194,8 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     if looks == 0:
         return []
     if isinstance(own, SigmaSamplerSpec):
-        return [_along_sigma(own, kind, looks) for kind in sweep.samplers]
+        noisy = [] if own.start == "noise" else [_from_noise(own, looks, sweep.noise_sigma_max)]
+        return [*(_along_sigma(own, kind, looks) for kind in sweep.samplers), *noisy]
     if looks > getattr(spec.process, "steps", looks):
         return []
     return [replace(own, kind="ddim", steps=looks, eta=eta) for eta in (0.0, 1.0)]
@@ -221,6 +225,10 @@ def _as_ddim(sampler: SamplerSpec) -> SamplerSpec:
 
 def _along_sigma(own: SigmaSamplerSpec, kind: Any, looks: int) -> SigmaSamplerSpec:
     return replace(own, kind=kind, steps=(looks + 1) // 2 if kind == "heun" else looks, churn=0.0)
+
+
+def _from_noise(own: SigmaSamplerSpec, looks: int, sigma_max: float) -> SigmaSamplerSpec:
+    return replace(_along_sigma(own, own.kind, looks), start="noise", sigma_max=sigma_max)
 
 
 def _drawn(sampling: Sampling, labels: Array, seeds: Array) -> Array:

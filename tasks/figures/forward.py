@@ -24,6 +24,8 @@ from tasks.seeds import torch_generator
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SHOWN_CLASSES = (0, 1, 3, 7, 8)
 CELL = 30
+FINE = 101
+"""Noise levels of the scale from which those of :data:`SHARES` are taken."""
 BLOCKS = 2
 """Processes beside each other."""
 
@@ -116,7 +118,7 @@ def _continuous(process: EdmSpec, training: PixelStatistics, images: Tensor, eps
 
 
 def level_at(sampling: SigmaSamplerSpec, share: float) -> float:
-    """The noise level at a share of the sampler's own grid, from its smallest to its largest sigma."""
-    grid = sigma_grid(sampling.steps, sampling.sigma_min, sampling.sigma_max, sampling.rho)
+    """The noise level at a share of the sampler's scale, from its smallest to its largest sigma."""
+    grid = sigma_grid(FINE, sampling.sigma_min, sampling.sigma_max, sampling.rho)
     rising = sorted(sigma for sigma in grid.tolist() if sigma > 0)
     return float(rising[round(share * (len(rising) - 1))])

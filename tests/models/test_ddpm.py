@@ -192,7 +192,9 @@ def test_sampling_starts_from_the_image_noise_and_draws_nothing_after_the_last_s
 
 
 def test_a_sigma_sampler_is_refused() -> None:
-    sampler = SigmaSamplerSpec(kind="heun", steps=4, churn=0.0, sigma_min=0.1, sigma_max=1.0, rho=7.0, guidance=1.0)
+    sampler = SigmaSamplerSpec(
+        kind="heun", steps=4, churn=0.0, sigma_min=0.1, sigma_max=1.0, rho=7.0, guidance=1.0, start="noise"
+    )
     with pytest.raises(TypeError, match="a DDPM cannot be sampled by heun"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 

@@ -136,3 +136,38 @@ def test_a_covariance_is_pulled_towards_the_common_one_by_its_number_of_images()
     weight = PSEUDO_IMAGES / (2 + PSEUDO_IMAGES)
     expected = (1 - weight) * torch.tensor([[9.0, 0.0], [0.0, 0.0]]) + weight * pooled
     assert_close(shrunken_covariance(centred, pooled), expected)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 2.0])
+def test_draws_have_the_mean_and_covariance_of_their_component(sigma: float) -> None:
+    """The map from noise to image is m + A n, read off unit vectors: A A^T must be C + sigma^2 I."""
+    mixture = fitted()
+    label, component = torch.full((PIXELS,), 6), int((mixture.classes == 6).nonzero()[1])
+    within = mixture.log_shares[mixture.classes == 6].exp()
+    place = (within[0] + 0.5 * within[1]).double().expand(PIXELS)
+    centre = mixture.draw(sigma, label[:1], torch.zeros(1, PIXELS), place[:1])
+    factor = (mixture.draw(sigma, label, torch.eye(PIXELS), place) - centre).mT
+    expected = noised_component(mixture, component, sigma)
+    assert_close(centre[0].double(), expected.mean, rtol=0.0, atol=1e-5)
+    assert_close((factor @ factor.mT).double(), expected.covariance_matrix, rtol=1e-4, atol=1e-5)
+
+
+def test_components_are_chosen_by_their_share_of_the_class_asked_for() -> None:
+    mixture = fitted(components=3)
+    places = (torch.arange(900).double() + 0.5) / 900
+    drawn = mixture.draw(1e-3, torch.full((900,), 5), torch.zeros(900, PIXELS), places)
+    centres = mixture.means[mixture.classes == 5] @ mixture.basis.mT
+    nearest = torch.cdist(drawn, centres).argmin(dim=1)
+    shares = mixture.log_shares[mixture.classes == 5].exp()
+    assert_close(torch.bincount(nearest, minlength=3) / 900, shares, rtol=0.0, atol=2 / 900)
+
+
+def test_components_without_a_share_are_never_drawn() -> None:
+    labels, images = torch.arange(10).repeat(2), scattered(20, 1)
+    mixture = GaussianMixture(components=4, rank=3, subspace=5)
+    fit_mixture(mixture, images, labels, generator())
+    places = torch.tensor([0.0, 0.4999, 0.5, 1.0 - 2.0**-53], dtype=torch.float64)
+    drawn = mixture.draw(0.0, torch.full((4,), 3), torch.zeros(4, PIXELS), places)
+    shared = mixture.means[(mixture.classes == 3) & ~mixture.log_shares.isinf()] @ mixture.basis.mT
+    assert len(shared) == 2
+    assert_close(drawn, shared[[0, 0, 1, 1]])

@@ -45,3 +45,14 @@ def test_the_global_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
     ImageNoise([7]).draw()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_uniform_numbers_belong_to_the_image_too() -> None:
+    together, alone = ImageNoise(range(2000)), ImageNoise([7])
+    numbers = together.uniform()
+    assert numbers.dtype == torch.float64
+    assert torch.equal(numbers[7:8], alone.uniform())
+    assert numbers.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert numbers.var().item() == pytest.approx(1 / 12, abs=0.005)
+    assert 0.0 <= numbers.min().item() < numbers.max().item() < 1.0
+    assert not torch.equal(together.uniform(), numbers)

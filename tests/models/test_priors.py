@@ -124,3 +124,22 @@ def test_weights_carry_the_fitted_prior() -> None:
     x, sigma = torch.randn(2, 1, 28, 28, generator=generator(3)), torch.tensor([0.3, 3.0])
     labels, keep = torch.tensor([1, 2]), torch.tensor([1.0, 0.0])
     assert torch.equal(model.denoise(x, sigma, labels, keep), other.denoise(x, sigma, labels, keep))
+
+
+def test_the_isotropic_prior_draws_what_noise_makes_of_data_of_its_spread() -> None:
+    noise, places = torch.randn(4, 1, 28, 28, generator=generator()), torch.rand(4, dtype=torch.float64)
+    drawn = IsotropicPrior(0.5).draw(1.2, torch.arange(4), noise, places)
+    assert torch.equal(drawn, 1.3 * noise)
+
+
+def test_what_a_mixture_draws_and_denoises_is_what_it_was_fitted_to() -> None:
+    """With no network at all: class by class, the mean image and how much the pixels vary come out."""
+    clean, labels = smooth_images(800, 1)
+    prior, sigma = fitted(), 2.0
+    noise, places = torch.randn(clean.shape, generator=generator(3)), torch.rand(800, dtype=torch.float64)
+    drawn = prior.draw(sigma, labels, noise, places)
+    assert drawn.shape == clean.shape
+    for label in (0, 7):
+        own = labels == label
+        assert_close(drawn[own].mean(), clean[own].mean(), rtol=0.0, atol=0.05)
+    assert drawn.var().item() == pytest.approx(clean.var().item() + sigma**2, rel=0.03)

@@ -98,7 +98,9 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
     for t in theirs.timesteps:
         x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
     process = Edm(NETWORK, edm())
-    sampler = SigmaSamplerSpec(kind=kind, steps=steps, churn=0.0, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0)
+    sampler = SigmaSamplerSpec(
+        kind=kind, steps=steps, churn=0.0, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0, start="noise"
+    )
     result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
     assert_close(result, x, rtol=1e-5, atol=1e-5)
 

@@ -48,6 +48,7 @@ def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
         sigma_max=20.0,
         rho=7.0,
         guidance=guidance,
+        start="noise",
     )
 
 
@@ -176,3 +177,13 @@ def test_churn_draws_noise_for_every_step_and_without_it_none_is_drawn() -> None
             assert steps[0].level == pytest.approx(20.0 * 4 / 3)
             added = 20.0 * (16 / 9 - 1) ** 0.5
             torch.testing.assert_close(steps[0].x, 20.0 * drawn[0] + added * drawn[1])
+
+
+@pytest.mark.parametrize("kind", ["heun", "unipc"])
+def test_a_start_from_the_prior_is_its_draw_at_the_largest_sigma(kind: str) -> None:
+    process, sampler = Edm(ClassShift(), EDM), replace(continuous(kind), start="prior", sigma_max=1.2)
+    labels, twin = torch.tensor([0, 3]), ImageNoise([5, 6])
+    first = next(process.sample(sampler, ImageNoise([5, 6]), labels))
+    assert first.level == pytest.approx(1.2)
+    assert torch.equal(first.x, process.prior.draw(1.2, labels, twin.draw(), twin.uniform()))
+    assert torch.equal(first.x, 1.3 * ImageNoise([5, 6]).draw())

@@ -49,7 +49,7 @@ FLAGSHIP = Variant(
     process=mixture_edm(),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
     sampling=SigmaSamplerSpec(
-        kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=20.0, rho=7.0, guidance=1.0
+        kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=2.0, rho=7.0, guidance=1.0, start="prior"
     ),
 )
 VARIANTS = {"course": COURSE, "flagship": FLAGSHIP}

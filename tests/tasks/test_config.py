@@ -32,6 +32,7 @@ BAD_VALUES = [
     ("compute.device", "gpu", "'auto', 'cpu' or 'cuda'"),
     ("compute.device", "on", "different things"),
     ("compute.threads", "0", "compute.threads"),
+    ("compute.threads", "65", "from 1 to 64"),
     ("compute.precision", "half", "float32"),
     ("data.source", "mnist", "data.source"),
     ("data.mirrors", "[http://example.org/data]", "https://"),
@@ -194,6 +195,17 @@ def test_parameters_are_frozen() -> None:
 @pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
 def test_every_profile_is_valid_and_changes_something(profile: str) -> None:
     assert load_params(PARAMS, ROOT / "profiles" / f"{profile}.yaml") != load_params(PARAMS)
+
+
+def test_a_wrong_value_is_looked_for_in_the_file_that_has_it(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("sample: {batch: 7}\n")
+    wrong = with_value("seed", "-1", tmp_path / "params.yaml")
+    with pytest.raises(ConfigError, match=r"params\.yaml"):
+        load_params(wrong, profile)
+    profile.write_text("seed: -1\n")
+    with pytest.raises(ConfigError, match=r"profile\.yaml"):
+        load_params(PARAMS, profile)
 
 
 def test_a_profile_cannot_invent_keys() -> None:

@@ -36,7 +36,8 @@ from tests.tasks.report_workspace import beside
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
 
-SWEEP = Sweep(per_class=10, evaluations=(3, 6), samplers=("heun", "unipc"))
+SWEEP = Sweep(per_class=10, evaluations=(3, 6), samplers=("heun", "unipc"), noise_sigma_max=40.0)
+NOISY = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, start="noise", sigma_max=20.0))
 
 
 def described(attempts: list[Attempt]) -> list[tuple[int, str, int]]:
@@ -45,7 +46,18 @@ def described(attempts: list[Attempt]) -> list[tuple[int, str, int]]:
 
 def test_samplers_of_an_edm_are_those_named_within_the_budget() -> None:
     wanted = [(3, "Heun", 3), (3, "UniPC", 3), (6, "Heun", 5), (6, "UniPC", 6)]
-    assert described(candidates(FLAGSHIP, SWEEP)) == wanted
+    assert described(candidates(NOISY, SWEEP)) == wanted
+
+
+def test_what_starts_from_its_prior_is_tried_from_noise_too() -> None:
+    found = candidates(FLAGSHIP, SWEEP)
+    assert [attempt for attempt in found if attempt.sampler.start == "prior"] == [
+        replace(attempt, sampler=replace(attempt.sampler, start="prior", sigma_max=2.0))
+        for attempt in candidates(NOISY, SWEEP)
+    ]
+    others = [attempt for attempt in found if attempt.sampler.start == "noise"]
+    assert described(others) == [(3, "DPM-Solver++(2M)", 3), (6, "DPM-Solver++(2M)", 6)]
+    assert {attempt.sampler.sigma_max for attempt in others if attempt.sampler.kind == "dpmpp_2m"} == {40.0}
 
 
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
@@ -54,10 +66,10 @@ def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
 
 
 def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
-    own = replace(FLAGSHIP.sampling, kind="unipc", steps=6)
-    assert (6, "UniPC", 6) not in described(candidates(replace(FLAGSHIP, sampling=own), SWEEP))
+    own = replace(NOISY.sampling, kind="unipc", steps=6)
+    assert (6, "UniPC", 6) not in described(candidates(replace(NOISY, sampling=own), SWEEP))
     twice = replace(SWEEP, evaluations=(3, 3))
-    assert described(candidates(FLAGSHIP, twice)) == [(3, "Heun", 3), (3, "UniPC", 3)]
+    assert described(candidates(NOISY, twice)) == [(3, "Heun", 3), (3, "UniPC", 3)]
     whole = replace(SWEEP, evaluations=(10,))  # all steps of the course, whose own sampler is DDPM
     assert described(candidates(COURSE, whole)) == [(10, "DDIM", 10)]
     assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [(3, "DDIM", 3), (3, "DDPM", 3)]
@@ -65,17 +77,17 @@ def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
 
 def test_a_sampler_that_two_budgets_ask_for_belongs_to_the_smaller() -> None:
     twice = replace(SWEEP, evaluations=(10, 9), samplers=("heun",))
-    assert described(candidates(FLAGSHIP, twice)) == [(9, "Heun", 9)]
+    assert described(candidates(NOISY, twice)) == [(9, "Heun", 9)]
 
 
 def test_the_variants_own_number_is_its_budget() -> None:
-    assert described([own_attempt(FLAGSHIP)]) == [(4, "DPM-Solver++(2M)", 4)]
-    heun = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, kind="heun", steps=9))
+    assert described([own_attempt(NOISY)]) == [(4, "DPM-Solver++(2M)", 4)]
+    heun = replace(NOISY, sampling=replace(NOISY.sampling, kind="heun", steps=9))
     assert described([own_attempt(heun)]) == [(17, "Heun", 17)]
 
 
 def test_samplers_that_differ_in_their_noise_are_told_apart() -> None:
-    churned = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, kind="heun", steps=3, churn=2.0))
+    churned = replace(NOISY, sampling=replace(NOISY.sampling, kind="heun", steps=3, churn=2.0))
     assert sampler_name(churned.sampling) == "Heun, churn 2"
     assert (6, "Heun", 5) in described(candidates(churned, SWEEP))
     half = replace(COURSE, sampling=replace(COURSE.sampling, kind="ddim", steps=3, eta=0.5))
@@ -84,7 +96,7 @@ def test_samplers_that_differ_in_their_noise_are_told_apart() -> None:
 
 
 def test_guidance_is_kept_and_counts() -> None:
-    guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
+    guided = replace(NOISY, sampling=replace(NOISY.sampling, guidance=2.0))
     assert [(budget, count) for budget, _, count in described(candidates(guided, SWEEP))] == [
         (3, 2),
         (3, 2),
@@ -95,7 +107,7 @@ def test_guidance_is_kept_and_counts() -> None:
 
 def test_nothing_takes_more_than_its_budget() -> None:
     """Guidance looks twice, so one evaluation is not enough for it."""
-    guided = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0))
+    guided = replace(NOISY, sampling=replace(NOISY.sampling, guidance=2.0))
     found = described(candidates(guided, replace(SWEEP, evaluations=tuple(range(1, 13)))))
     assert all(count <= budget for budget, _, count in found)
     assert min(budget for budget, _, _ in found) == 2
