@@ -55,7 +55,9 @@ def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    plain = nn.Sequential(conv3x3(4, 8), group_norm(8, 8), nn.SiLU())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        plain = nn.Sequential(conv3x3(4, 8), group_norm(8, 8), nn.SiLU())
     compiled = copy.deepcopy(plain)
     compile_network(compiled, torch.device("cpu"))
     x = inputs(4)[0]
@@ -63,5 +65,7 @@ def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
         torch.autograd.backward(network(x).square().sum())
     assert list(compiled.state_dict()) == list(plain.state_dict())
     for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+        assert theirs.grad is not None
+        largest = theirs.grad.abs().max().item()  # sums of thousands of terms that cancel are off by a share of these
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=0.0, atol=1e-4 * largest)
     assert any((workspace / COMPILED).rglob("*.cpp"))
