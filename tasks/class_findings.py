@@ -1,13 +1,14 @@
 """Which classes come out better, and whether the measurements can tell."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from models.intervals import Interval
-from tasks.clip_findings import reservation
+from tasks.clip_findings import TRUSTED_CLIP, reservation
 from tasks.comparisons import apart, difference, mean_of
-from tasks.evidence import Evidence, Judged, interval
+from tasks.evidence import THE_SOURCE, Evidence, Judged, interval
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS, NUM_CLASSES
-from tasks.verdicts import Finding, Verdict, joint_verdict, points
+from tasks.verdicts import Finding, Verdict, points, sign_verdict
 from tasks.wording import Markdown, count, escape, listed, percent_interval
 
 Judge = Literal["critic", "clip"]
@@ -15,17 +16,16 @@ SIMPLE, COMPLEX = ("t-shirt", "trouser"), ("sneaker",)
 """The source's own examples of simple and of complex shapes."""
 
 
-def shapes_finding(evidence: Evidence, judge: Judge, confidence: float) -> Finding:
+def shapes_finding(evidence: Evidence, judge: Judge) -> Finding:
     """Whether the source's simple shapes come out better than its complex one, beyond what real images show.
 
     Judges find some classes easier than others, so the same contrast on real images is taken away. A CLIP model that
     failed its test, or was fitted here, answers nothing; see :func:`tasks.clip_findings.reservation`.
-    Samples that show no classes say nothing of them, and are not counted.
+    Samples that show no classes say nothing of them, and answer nothing.
 
     Args:
         evidence: the build's measurements.
         judge: whose figures.
-        confidence: of their intervals.
     """
     rows = [row for row in evidence.rows() if row.measured]
     expected = contrast(evidence.real(), judge)
@@ -36,13 +36,24 @@ def shapes_finding(evidence: Evidence, judge: Judge, confidence: float) -> Findi
     text = f"T-shirt and trouser less sneaker, {name}: {'; '.join(parts)}. Real images {points(expected)}."
     guessed = [row.title for row in rows if not above_chance(row)]
     if guessed:
-        text = f"{text} Not counted, since its samples are recognised no more often than by luck: {listed(guessed)}."
-    counted = [net for title, net in nets.items() if title not in guessed]
-    verdict: Verdict = joint_verdict(counted, confidence) if counted else "not answered"
+        text = f"{text} Says nothing, being recognised no more often than by luck: {listed(guessed)}."
+    verdict, lacks = _shapes_verdict(evidence, nets, guessed)
     if judge == "clip" and (doubt := reservation(evidence)):
-        verdict, text = "not answered", f"{text} {doubt}"
+        verdict, text, lacks = "not answered", f"{text} {doubt}", TRUSTED_CLIP
     source = "the critic" if judge == "critic" else "CLIP"
-    return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text))
+    return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text), "shapes", lacks)
+
+
+def _shapes_verdict(evidence: Evidence, nets: Mapping[str, Interval], guessed: list[str]) -> tuple[Verdict, str]:
+    """The verdict, and what it would take where there is none."""
+    source = evidence.source_variant()
+    if source is None:
+        return "not answered", THE_SOURCE
+    title = source.spec.title
+    if title in guessed:
+        return "not answered", f"samples of {title} that are recognised more often than by luck"
+    verdict = sign_verdict(nets[title])
+    return verdict, f"more samples of {title}" if verdict == "not answered" else ""
 
 
 def above_chance(row: Judged) -> bool:
@@ -86,20 +97,25 @@ def balance_finding(evidence: Evidence) -> Finding:
     if min(counts) == max(counts):
         held = f"{count(counts[0])} images of every class, so no class is better represented"
     text = f"The training split holds {held}; the claim needs an experiment that removes images."
-    verdict: Verdict = "not answered"
-    return Finding("Better represented classes are easier.", verdict, escape(text))
+    lacks = "models trained with images of some classes removed"
+    return Finding("Better represented classes are easier.", "not answered", escape(text), "balance", lacks)
 
 
 def extremes(row: Judged, judge: Judge) -> Markdown:
-    """The best and the worst class of a row by one judge, and whether they can be told apart."""
-    figures = [(class_figure(row, judge, slug), index) for index, slug in enumerate(CLASS_SLUGS)]
-    ranked = sorted(figures, key=lambda pair: pair[0].value)
-    (worst, low), (best, high) = ranked[0], ranked[-1]
+    """The best and the worst classes of a row by one judge, all that tie, and whether they can be told apart."""
+    figures = [class_figure(row, judge, slug) for slug in CLASS_SLUGS]
+    worst, best = (pick(figures, key=lambda figure: figure.value) for pick in (min, max))
     if best.value == worst.value:
         return escape(f"{row.title}: all classes alike, {percent_interval(best)}.")
+    names = [_tied(figures, end) for end in (best, worst)]
     resolved = "do not touch" if apart(best, worst) else "overlap: the order is not resolved"
     text = (
-        f"{row.title}: best {CLASS_NAMES[high]}, {percent_interval(best)}; "
-        f"worst {CLASS_NAMES[low]}, {percent_interval(worst)}; their intervals {resolved}."
+        f"{row.title}: best {names[0]}, {percent_interval(best)}; "
+        f"worst {names[1]}, {percent_interval(worst)}; their intervals {resolved}."
     )
     return escape(text)
+
+
+def _tied(figures: list[Interval], end: Interval) -> str:
+    names = [name for name, figure in zip(CLASS_NAMES, figures, strict=True) if figure.value == end.value]
+    return listed(names)

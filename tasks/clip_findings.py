@@ -1,16 +1,19 @@
 """How far CLIP's scores can be believed: on real images, where the truth is known, and beside the critic on samples."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from models.intervals import Interval
-from tasks.evidence import Evidence, Json, interval
-from tasks.verdicts import Finding, Verdict, joint_verdict
+from tasks.evidence import THE_SOURCE, Evidence, Json, interval
+from tasks.verdicts import Finding, Verdict, sign_verdict
 from tasks.wording import count, escape, listed, number_interval, percent_interval
 
 CHANCE = 0.5
 """Area under the ROC curve of scores that say nothing."""
+TRUSTED_CLIP = "a CLIP model that was not fitted here and passes its test on real images"
+"""What a build must have to answer what the source says of CLIP."""
 
 
 def gate_finding(evidence: Evidence) -> Finding:
@@ -34,7 +37,10 @@ def gate_finding(evidence: Evidence) -> Finding:
             " This scorer was fitted here on Gaussian blur, and motion blur was new to it: that it passes says that it "
             "tells clear garments from blurred ones beyond what it was taught, not that a general CLIP does."
         )
-    return Finding("CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text))
+    lacks = TRUSTED_CLIP if verdict == "not answered" else ""
+    return Finding(
+        "CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text), "clip", lacks
+    )
 
 
 def reservation(evidence: Evidence) -> str:
@@ -48,17 +54,15 @@ def reservation(evidence: Evidence) -> str:
     return "This CLIP model was fitted here; the source speaks of ViT-B/32." if fitted else ""
 
 
-def agreement_finding(evidence: Evidence, agreement: pd.DataFrame, confidence: float) -> Finding:
+def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
     """Whether samples that CLIP scores high are those that the critic recognises.
 
     Args:
         evidence: the build's measurements.
         agreement: see :func:`tasks.agreement.agreement_table`.
-        confidence: of its intervals.
     """
     rows: dict[Any, Any] = agreement.set_index("variant").to_dict("index")
     areas = {name: row for name, row in rows.items() if pd.notna(row["value"])}
-    above = [Interval(*(row[key] - CHANCE for key in ("value", "low", "high"))) for row in areas.values()]
     parts = [
         f"{v.spec.title} {_agreement_text(areas[v.name]) if v.name in areas else 'too few to rank'}"
         for v in evidence.variants
@@ -66,17 +70,30 @@ def agreement_finding(evidence: Evidence, agreement: pd.DataFrame, confidence: f
     text = (
         f"Of two samples of one class, of which the critic recognises just one, chance that CLIP gives that one the "
         f"larger good and clear shares, over the classes that have several of both: {'; '.join(parts)}. "
-        f"{CHANCE:g} says nothing."
+        f"{CHANCE:g} says nothing; less would mean that CLIP prefers what the critic does not recognise."
     )
-    verdict: Verdict = joint_verdict(above, confidence) if above else "not answered"
+    verdict, lacks = _agreement_verdict(evidence, areas)
     if doubt := reservation(evidence):
-        verdict, text = "not answered", f"{text} {doubt}"
+        verdict, text, lacks = "not answered", f"{text} {doubt}", TRUSTED_CLIP
     claim = "High good and clear scores go with recognisable samples, high blurry scores with poor ones."
-    return Finding(claim, verdict, escape(text))
+    return Finding(claim, verdict, escape(text), "agreement", lacks)
+
+
+def _agreement_verdict(evidence: Evidence, areas: Mapping[Any, Json]) -> tuple[Verdict, str]:
+    """The verdict, and what it would take where there is none."""
+    source = evidence.source_variant()
+    if source is None:
+        return "not answered", THE_SOURCE
+    lacks = f"more samples of {source.spec.title}, recognised ones and others"
+    if source.name not in areas:
+        return "not answered", lacks
+    verdict = sign_verdict(Interval(*(areas[source.name][key] - CHANCE for key in ("value", "low", "high"))))
+    return verdict, lacks if verdict == "not answered" else ""
 
 
 def _agreement_text(row: Json) -> str:
-    return f"{area_text(row)}, from {count(row['right'])} recognised and {count(row['wrong'])} not"
+    side = ", below chance" if row["high"] < CHANCE else ""
+    return f"{area_text(row)}{side}, from {count(row['right'])} recognised and {count(row['wrong'])} not"
 
 
 def area_text(block: Json) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 from models.intervals import Interval
 
@@ -30,22 +29,6 @@ def mean_of(figures: Sequence[Interval]) -> Interval:
     down = math.hypot(*(figure.value - figure.low for figure in figures)) / total
     up = math.hypot(*(figure.high - figure.value for figure in figures)) / total
     return Interval(value, value - down, value + up)
-
-
-def widened(figure: Interval, count: int, confidence: float) -> Interval:
-    """The interval of one of several figures, so wide that all of theirs hold at once (Bonferroni).
-
-    Either side is stretched by the ratio of the normal quantiles at 1 - (1 - confidence) / count and at ``confidence``.
-
-    Args:
-        figure: with its interval of ``confidence``.
-        count: how many figures are looked at, at least 1.
-        confidence: between 0 and 1.
-    """
-    alone, jointly = (NormalDist().inv_cdf(1 - (1 - confidence) / (2 * k)) for k in (1, count))
-    stretch = jointly / alone
-    low, high = figure.value - figure.low, figure.high - figure.value
-    return Interval(figure.value, figure.value - stretch * low, figure.value + stretch * high)
 
 
 def joint_confidence(count: int, confidence: float) -> float:

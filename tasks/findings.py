@@ -5,16 +5,16 @@ No result is written in advance: verdicts and figures change with the files.
 
 import pandas as pd
 
-from models.intervals import Interval, wilson
 from models.spec import DdpmSpec
 from tasks.class_findings import Judge, balance_finding, shapes_finding
 from tasks.clip_findings import agreement_finding, gate_finding
 from tasks.comparisons import difference
-from tasks.evidence import Evidence, interval
+from tasks.evidence import THE_SOURCE, Evidence, VariantEvidence, interval
 from tasks.noise_left import GONE, audit_of
 from tasks.settling import steps_finding
-from tasks.verdicts import Finding, Verdict, joint_verdict, points, unsigned
-from tasks.wording import count, escape, listed, number, percent, percent_interval
+from tasks.training_findings import training_finding
+from tasks.verdicts import Finding, Verdict, points, unsigned
+from tasks.wording import count, escape, number, percent, percent_interval
 
 CLAIMED_LOSS = (0.105, 0.110)
 """Where the source's training loss ends; up to its upper end a loss counts as low."""
@@ -31,6 +31,9 @@ def findings(
 ) -> list[Finding]:
     """Every claim of the source that this build can speak to, in the order of the report.
 
+    A verdict rests on the variant that shares what the source fixes, and on no other: what other variants a build has
+    must not change it. Their figures stand beside it.
+
     Args:
         evidence: the build's measurements.
         recognition: see :func:`tasks.recognition.recognition_table`.
@@ -40,8 +43,8 @@ def findings(
     found = [schedule_finding(evidence), loss_finding(evidence), validation_finding(evidence)]
     found += [loss_quality_finding(evidence), training_finding(evidence, recognition, confidence)]
     found += [steps_finding(evidence, recognition, confidence), gate_finding(evidence)]
-    found.append(agreement_finding(evidence, agreement, confidence))
-    found += [shapes_finding(evidence, judge, confidence) for judge in JUDGES]
+    found.append(agreement_finding(evidence, agreement))
+    found += [shapes_finding(evidence, judge) for judge in JUDGES]
     found.append(balance_finding(evidence))
     return [finding for finding in found if finding is not None]
 
@@ -58,7 +61,7 @@ def schedule_finding(evidence: Evidence) -> Finding | None:
         f"{number(left.snr)} and a mean pixel of {number(left.mean_shift)} where N(0, I) has "
         f"0; an amplitude below {percent(GONE)} would count as pure noise."
     )
-    return Finding("The last step of the forward process is pure noise.", verdict, escape(text))
+    return Finding("The last step of the forward process is pure noise.", verdict, escape(text), "noise")
 
 
 def loss_finding(evidence: Evidence) -> Finding | None:
@@ -70,31 +73,42 @@ def loss_finding(evidence: Evidence) -> Finding | None:
     low, high = CLAIMED_LOSS
     whole = first > 1 and low <= round(last, 3) <= high
     verdict: Verdict = "confirmed" if whole else "confirmed in part" if last < first else "refuted"
+    lacks = ""
     text = (
         f"{variant.spec.title}, one run: {number(first)} at the first step, {number(last)} over the last logged steps, "
         f"after {evidence.epochs(variant):.1f} epochs; the source's end is {low:.3f} to {high:.3f}."
     )
     if evidence.epochs(variant) < FULL_TRAINING:
         verdict, text = "not answered", f"{text} Fewer than {FULL_TRAINING:g} epochs are not taken for full training."
-    return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text))
+        lacks = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}"
+    return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", lacks)
 
 
 def validation_finding(evidence: Evidence) -> Finding:
     """Whether the validation loss falls from the first snapshot to the end; not answered where these are the same."""
-    ends = [(v, v.train["snapshots"][0]["val_loss"], v.train["val_loss_final"]) for v in evidence.trained()]
-    fell = [last < first for _, first, last in ends]
-    verdict: Verdict = "confirmed" if all(fell) else "confirmed in part" if any(fell) else "refuted"
-    parts = [
-        f"{variant.spec.title}: {number(first)} to {number(last)} on {count(evidence.held_out(variant))} images"
-        for variant, first, last in ends
-    ]
+    source = evidence.source_variant()
+    parts = [_validation_text(evidence, variant) for variant in evidence.trained()]
     text = (
         f"From the first snapshot to the end. {'; '.join(parts)}. One run a model, always on the same held-out "
         "images with the same noise; these figures have no interval."
     )
-    if any(len(variant.train["snapshots"]) == 1 for variant in evidence.variants):
-        verdict, text = "not answered", f"{text} A single snapshot shows no change."
-    return Finding("The validation loss falls too.", verdict, escape(text))
+    verdict: Verdict = "not answered"
+    lacks = THE_SOURCE
+    if source and len(source.train["snapshots"]) == 1:
+        text, lacks = f"{text} A single snapshot shows no change.", f"several snapshots of {source.spec.title}"
+    elif source:
+        first, last = _validation_ends(source)
+        verdict, lacks = "confirmed" if last < first else "refuted", ""
+    return Finding("The validation loss falls too.", verdict, escape(text), "validation", lacks)
+
+
+def _validation_ends(variant: VariantEvidence) -> tuple[float, float]:
+    return variant.train["snapshots"][0]["val_loss"], variant.train["val_loss_final"]
+
+
+def _validation_text(evidence: Evidence, variant: VariantEvidence) -> str:
+    first, last = map(number, _validation_ends(variant))
+    return f"{variant.spec.title}: {first} to {last} on {count(evidence.held_out(variant))} images"
 
 
 def loss_quality_finding(evidence: Evidence) -> Finding | None:
@@ -110,33 +124,9 @@ def loss_quality_finding(evidence: Evidence) -> Finding | None:
         f"{count(variant.evaluate['num_images'])} samples are recognised, of real images {percent_interval(real)}: "
         f"a gap of {unsigned(points(gap))}, where one of less than {100 * SMALL_GAP:g} points would count as good."
     )
+    lacks = f"more samples of {variant.spec.title}"
     if round(loss, 3) > low:
         verdict, text = "not answered", f"{text} A loss above the source's {low:.3f} is not taken for low."
-    return Finding("A low loss means good samples.", verdict, escape(text))
-
-
-def training_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: float) -> Finding:
-    """Whether samples become recognisable as training goes on, from the same noise.
-
-    The shares before and after count as independent, which the same noise can only make too cautious as long as what
-    is recognised at the start is, if anything, more likely to be so at the end.
-    """
-    parts, gains = [], []
-    for variant in evidence.variants:
-        rows = recognition[(recognition["variant"] == variant.name) & (recognition["along"] == "training")]
-        steps = sorted(rows["position"].unique())
-        before, after = (recognised_share(rows, step, "guess", confidence) for step in (steps[0], steps[-1]))
-        gains.append(difference(after, before))
-        number_shown = int((rows["position"] == steps[0]).sum())
-        parts.append(f"{variant.spec.title}: {percent(before.value)} to {percent_interval(after)}, n = {number_shown}")
-    risen = [v.spec.title for v, gain in zip(evidence.variants, gains, strict=True) if gain.low > 0]
-    rise = f"The rise is resolved for {listed(risen)}." if risen else "No rise is resolved."
-    text = f"Clear is read as recognised by the critic, before and after training. {'; '.join(parts)}. {rise}"
-    verdict = joint_verdict(gains, confidence)
-    return Finding("Samples go from noise to clear garments over the training.", verdict, escape(text))
-
-
-def recognised_share(rows: pd.DataFrame, position: float, column: str, confidence: float) -> Interval:
-    """Share of the images recognised at one position, with Wilson's interval."""
-    answers = rows.loc[rows["position"] == position, column]
-    return wilson(int(answers.sum()), len(answers), confidence)
+        lacks = f"a validation loss of {low:.3f} or less of {variant.spec.title}"
+    lacks = lacks if verdict == "not answered" else ""
+    return Finding("A low loss means good samples.", verdict, escape(text), "low_loss", lacks)

@@ -1,10 +1,14 @@
-"""The source's questions and what each needs of a build, so that a build can say which of them it leaves open."""
+"""The source's questions and what each needs of a build, so that a build can say which of them it leaves open.
 
-from collections.abc import Callable
+A question that a claim answers is open as long as no such claim has a verdict: list and verdicts cannot disagree.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tasks.evidence import Evidence
+from tasks.evidence import THE_SOURCE, Evidence
 from tasks.experiments import EXPERIMENTS, confounded, is_answered
+from tasks.verdicts import Finding
 
 Need = Callable[[Evidence], bool]
 
@@ -26,17 +30,32 @@ class Question:
     met: Need
 
 
-def left_open(evidence: Evidence) -> list[Question]:
-    """The questions whose needs a build does not meet, in the order of the report.
+def left_open(evidence: Evidence, claims: Sequence[Finding]) -> list[Question]:
+    """The questions that a build does not answer, each with what it would take, in the order of the report.
 
     What is needed names the variants that would answer one but for how they were computed.
+
+    Args:
+        evidence: the build's measurements.
+        claims: what became of the source's claims, see :func:`tasks.findings.findings`.
     """
-    return [_with_confounded(question, evidence) for question in QUESTIONS if not question.met(evidence)]
+    found = [_as_open(question, evidence, claims) for question in QUESTIONS]
+    return [question for question in found if question is not None]
 
 
 def tried(evidence: Evidence) -> list[Question]:
     """The questions that a build's experiments answer, in the order of the report."""
     return [question for question in QUESTIONS if question.key in EXPERIMENTS and question.met(evidence)]
+
+
+def _as_open(question: Question, evidence: Evidence, claims: Sequence[Finding]) -> Question | None:
+    """A question with what it would take to answer it; None where it is answered."""
+    if not question.met(evidence):
+        return _with_confounded(question, evidence)
+    about = [claim for claim in claims if claim.question == question.key]
+    if not about or any(claim.verdict != "not answered" for claim in about):
+        return None
+    return replace(question, needs=", or ".join(dict.fromkeys(claim.lacks for claim in about)))
 
 
 def _with_confounded(question: Question, evidence: Evidence) -> Question:
@@ -67,7 +86,6 @@ def _experiment(key: str) -> Need:
 
 
 ANYTHING = "any build"
-THE_SOURCE = "a variant that shares what the source fixes"
 QUESTIONS = (
     Question("noise", "Does the forward process end in noise?", THE_SOURCE, _source),
     Question(
@@ -122,8 +140,10 @@ QUESTIONS = (
     ),
     Question("loss", "Does the training loss fall from above 1 to 0.105-0.110?", THE_SOURCE, _source),
     Question("low_loss", "Does a low loss mean good samples?", THE_SOURCE, _source),
-    Question("training", "Does the validation loss fall too, and do samples become clear?", ANYTHING, _any_build),
-    Question("clip", "Do CLIP's scores measure how sharp and recognisable a picture is?", ANYTHING, _any_build),
+    Question("validation", "Does the validation loss fall too?", ANYTHING, _any_build),
+    Question("training", "Do samples become clear over the training?", ANYTHING, _any_build),
+    Question("clip", "Do CLIP's prompts measure how clear a picture is?", ANYTHING, _any_build),
+    Question("agreement", "Do CLIP's scores go with recognisable samples?", ANYTHING, _any_build),
     Question("extremes", "Which images score highest and lowest?", ANYTHING, _any_build),
     Question("shapes", "Are simple shapes easier than complex ones?", ANYTHING, _any_build),
     Question(

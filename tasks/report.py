@@ -30,6 +30,7 @@ from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
 from tasks.settling import reverse_rows, settling_text
 from tasks.sweep_findings import sweep_table, sweep_text
+from tasks.training_findings import head_start_text
 from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
 
@@ -120,6 +121,7 @@ def report_markdown(measured: Measured, settings: Settings) -> str:
     content = {
         **_tools(),
         **_facts(measured.evidence, settings),
+        **_open_questions(measured),
         **_readings(measured, settings.evaluate.confidence),
         "e": measured.evidence,
         "claims": measured.claims,
@@ -202,8 +204,6 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "mixture_models": [v for v in evidence.variants if getattr(v.spec.process, "prior", "") == "mixture"],
         "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
-        "left_open": left_open(evidence),
-        "unanswered": {question.key for question in left_open(evidence)},
         "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,
@@ -218,6 +218,11 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "noise": f"{evaluate.reference_noise_sigma:g}",
         "seed": settings.seed,
     }
+
+
+def _open_questions(measured: Measured) -> dict[str, Any]:
+    questions = left_open(measured.evidence, measured.claims)
+    return {"left_open": questions, "unanswered": {question.key for question in questions}}
 
 
 def row_images(evidence: Evidence) -> str:
@@ -260,6 +265,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "against_table": lambda: model_findings.against_table(evidence, pairs),
         "num_asked": pairs.num_asked,
         "trained": model_findings.trained_text(evidence),
+        "head_start": head_start_text(evidence, recognition),
         "unrecognised": class_findings.unrecognised_text(evidence),
         "shared": model_findings.shared_text(evidence),
         "sweep": sweep_text(evidence),

@@ -1,11 +1,9 @@
 """Claims of the source and the verdicts on them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from models.intervals import Interval
-from tasks.comparisons import widened
 from tasks.wording import Markdown, signed
 
 Verdict = Literal["confirmed", "confirmed in part", "refuted", "not answered"]
@@ -20,29 +18,22 @@ class Finding:
         claim: in one sentence.
         verdict: what the measurements say.
         text: the figures behind the verdict.
+        question: the key of the question in :mod:`tasks.questions` that the claim answers.
+        lacks: where it is not answered, what a build that answers it has, in words.
     """
 
     claim: str
     verdict: Verdict
     text: Markdown
+    question: str
+    lacks: str = ""
 
 
-def joint_verdict(nets: Sequence[Interval], confidence: float) -> Verdict:
-    """The verdict on a claim that several differences should be above zero.
-
-    That all of them are needs no more than each interval as it is (Berger 1982). Whether any lies above or below is
-    asked of intervals widened for their number, since with enough models one would lie on either side by chance.
-
-    Args:
-        nets: the differences, at least one.
-        confidence: of their intervals.
-    """
-    if all(net.low > 0 for net in nets):
+def sign_verdict(net: Interval) -> Verdict:
+    """The verdict on a claim that a difference is above zero: given where its whole interval lies on one side."""
+    if net.low > 0:
         return "confirmed"
-    apart = [widened(net, len(nets), confidence) for net in nets]
-    if any(net.low > 0 for net in apart):
-        return "confirmed in part"
-    return "refuted" if any(net.high < 0 for net in apart) else "not answered"
+    return "refuted" if net.high < 0 else "not answered"
 
 
 def points(value: Interval) -> str:

@@ -11,9 +11,11 @@ from tasks.files import write_json
 from tasks.params import Variant
 from tasks.paths import metrics_file
 from tasks.questions import QUESTIONS, left_open
+from tasks.verdicts import Finding, Verdict
+from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace
 
-ANSWERED_ANYWHERE = {"settling", "training", "clip", "extremes", "shapes", "duration"}
+ANSWERED_ANYWHERE = {"settling", "validation", "training", "clip", "agreement", "extremes", "shapes", "duration"}
 ABOUT_THE_SOURCE = {"noise", "loss", "low_loss"}
 
 
@@ -24,7 +26,7 @@ def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
 
 
 def keys(evidence: Evidence) -> set[str]:
-    return {question.key for question in left_open(evidence)}
+    return {question.key for question in left_open(evidence, [])}
 
 
 def with_variant(evidence: Evidence, change: Callable[[Variant], Variant], name: str = "another") -> Evidence:
@@ -88,7 +90,7 @@ def with_target(evidence: Evidence, target: str, precision: str, device: str = "
 
 def test_variants_that_answer_but_for_how_they_were_computed_are_named(evidence: Evidence) -> None:
     def needs(build: Evidence) -> list[str]:
-        return [question.needs for question in left_open(build) if question.key == "target"]
+        return [question.needs for question in left_open(build, []) if question.key == "target"]
 
     plain, rounded = "two variants that differ in the target alone", with_target(evidence, "v", "bfloat16")
     assert needs(evidence) == [plain]
@@ -124,6 +126,22 @@ def test_a_sweep_answers_for_the_number_of_steps_where_it_tries_a_variants_own_s
     assert keys(without) - keys(evidence) == {"steps"}
     course, _ = evidence.variants
     assert keys(replace(without, variants=(course, without.variants[1]))) == keys(evidence)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "is_open"),
+    [(("not answered",), True), (("not answered", "refuted"), False), (("confirmed", "confirmed"), False)],
+)
+def test_a_question_is_open_as_long_as_no_claim_about_it_has_a_verdict(
+    evidence: Evidence, verdicts: tuple[Verdict, ...], is_open: bool
+) -> None:
+    claims = [Finding("A claim.", verdict, escape("text"), "shapes", f"need {i}") for i, verdict in enumerate(verdicts)]
+    assert ("shapes" in {question.key for question in left_open(evidence, claims)}) == is_open
+
+
+def test_an_open_question_needs_what_its_claims_lack_each_once(evidence: Evidence) -> None:
+    claims = [Finding("A claim.", "not answered", escape("text"), "shapes", lacks) for lacks in ("a", "b", "a")]
+    assert [q.needs for q in left_open(evidence, claims) if q.key == "shapes"] == ["a, or b"]
 
 
 def test_a_schedule_still_farther_from_noise_repairs_nothing(evidence: Evidence) -> None:
