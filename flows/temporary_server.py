@@ -30,7 +30,11 @@ def start_temporary_server() -> str:
         address = f"http://{HOST}:{listener.getsockname()[1]}/api"
         command = [sys.executable, "-m", "flows.temporary_server", str(listener.fileno())]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+            env=dict(os.environ),  # a copy: another thread may move the environment while the child is started
         )
     atexit.register(_stop, process)  # after the exit functions of Prefect, which send what is left to send
     deadline = time.monotonic() + START_SECONDS

@@ -32,8 +32,7 @@ def assist() -> None:
     die_with_parent()
     from tasks.train import assist_training
 
-    others = [name for name in params.variants if name != variant]
-    assist_training(variant, spec, params.compute, params.seed, others)
+    assist_training(variant, spec, params.compute, params.seed)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+SEEDS = 2**32
+"""Different seeds of torch's generator on the CPU, a Mersenne twister that is initialised from 32 bits."""
+
 
 class ImageNoise:
     """One stream of random numbers per image.
 
     Args:
-        seeds: one seed per image, each in [0, 2^63).
+        seeds: one seed per image, each in [0, 2^32); equal seeds give equal noise.
+
+    Raises:
+        ValueError: a seed has more bits, which torch's generator on the CPU would ignore.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
+        if not all(0 <= seed < SEEDS for seed in seeds):
+            raise ValueError(f"image seeds lie in [0, {SEEDS}), got {min(seeds)} to {max(seeds)}")
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self) -> Tensor:

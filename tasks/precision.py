@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,8 @@ from tasks.params import Compute
 from tasks.paths import WORK, project_root
 
 CHOICE = "precision.json"
+GAINS = "bfloat16_gain"
+"""Key of the measurements in the file, by machine."""
 CPUINFO = Path("/proc/cpuinfo")
 LEAST_GAIN = 1.1
 """Bfloat16 must be this many times faster; rounding errors for less would be a bad bargain."""
@@ -34,8 +35,9 @@ IMAGES, CHANNELS, SIZE = 64, 64, 14
 def chosen_precision(compute: Compute, device: torch.device) -> str:
     """``float32`` or ``bfloat16``: what the user asked for, or with ``auto`` what pays here.
 
-    On a CPU that is measured once for the project and all its profiles, so that variants that are compared were
-    computed alike; of builds that begin side by side, one measures and the others wait for what it finds.
+    On a CPU that is measured once for the project and all its profiles on each kind of machine, so that variants that
+    are compared were computed alike; of builds that begin side by side, one measures and the others wait for what it
+    finds.
 
     Args:
         compute: threads and precision.
@@ -48,7 +50,7 @@ def chosen_precision(compute: Compute, device: torch.device) -> str:
         return compute.precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if _remembered_gain(compute.threads) >= LEAST_GAIN else "float32"
+    return "bfloat16" if _remembered_gain() >= LEAST_GAIN else "float32"
 
 
 def autocast(compute: Compute, device: torch.device) -> torch.autocast:
@@ -97,22 +99,24 @@ def _gains(trial: Callable[..., float]) -> list[float]:
     return gains
 
 
-def _remembered_gain(threads: int) -> float:
-    machine = {"torch": torch.__version__, "processor": processor(), "threads": threads}
-    root = project_root()
-    with locked(root / LOCKS / "precision.lock", MEASURING_S):
-        known = _known(root / WORK / CHOICE)
-        if known.get("machine") != machine:
-            known = {"machine": machine, "bfloat16_gain": round(bfloat16_gain(), 2)}
-            write_json(root / WORK / CHOICE, known)
-    return float(known["bfloat16_gain"])
+def _remembered_gain() -> float:
+    """What was measured on this kind of machine, or is now; what others measured is kept beside it."""
+    machine = f"torch {torch.__version__} on {processor()}"
+    file = project_root() / WORK / CHOICE
+    with locked(project_root() / LOCKS / "precision.lock", MEASURING_S):
+        gains = _known(file)
+        if machine not in gains:
+            gains[machine] = round(bfloat16_gain(), 2)
+            write_json(file, {GAINS: gains})
+    return gains[machine]
 
 
-def _known(file: Path) -> dict[str, Any]:
-    """What was measured before; nothing where the file is damaged, so that it is measured anew."""
+def _known(file: Path) -> dict[str, float]:
+    """What was measured before, by machine; nothing where the file is damaged, so that it is measured anew."""
     try:
-        return read_json(file) if file.is_file() else {}
-    except IntegrityError:
+        found = read_json(file).get(GAINS, {}) if file.is_file() else {}
+        return {str(machine): float(gain) for machine, gain in found.items()}
+    except (IntegrityError, AttributeError, TypeError, ValueError):
         return {}
 
 

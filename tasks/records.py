@@ -22,7 +22,7 @@ VARIANT_STAGES = ("train", "sample", "score", "evaluate", "sweep")
 JUDGE_STAGES = ("critic", "scorer", "references")
 RECORDED = (*JUDGE_STAGES, *VARIANT_STAGES)
 HISTORY = {"train_loss": "train/loss", "val_loss": "train/val_loss", "lr": "train/lr", "grad_norm": "train/grad_norm"}
-CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "taken_from")
+CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "processes", "taken_from")
 """What a stage's metrics tell of how its results came about, not of what they are."""
 MEASURED = ("device", "device_name", "torch", "threads", "precision")
 """Of a stage's own record of its environment, what becomes a tag."""

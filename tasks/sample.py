@@ -22,7 +22,7 @@ from tasks.paths import artifact, metrics_file
 from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
 from tasks.reproducibility import environment_record, prepare_compute
-from tasks.seeds import derived_seed
+from tasks.seeds import image_seed
 from tasks.starts import fitted_start
 from tasks.weights import load_model
 
@@ -111,19 +111,20 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
 
 
 def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:
-    """Labels and image seeds, sorted by class: two int64 arrays of length 10 * ``per_class``."""
+    """Labels and image seeds, sorted by class: two int64 arrays of length 10 * ``per_class``; no seed occurs twice."""
     labels = np.repeat(np.arange(NUM_CLASSES, dtype=np.int64), per_class)
     within = np.tile(np.arange(per_class), NUM_CLASSES)
     pairs = zip(labels.tolist(), within.tolist(), strict=True)
-    seeds = [derived_seed(seed, "sample", label, index) for label, index in pairs]
+    seeds = [image_seed(seed, index * NUM_CLASSES + label) for label, index in pairs]
     return labels, np.array(seeds, dtype=np.int64)
 
 
 @torch.no_grad()
 def sample_images(sampling: Sampling, labels: Array, seeds: Array) -> Array:
     """Images uint8 [N, 28, 28] for at most ``sampling.batch`` requests."""
-    *_, last = _steps(sampling, labels, seeds)
-    images: Array = sampling.diffusion.decode(last.x)[: len(labels)].cpu().numpy()
+    for step in _steps(sampling, labels, seeds):
+        x = step.x  # the last step's are the images; the others are not kept
+    images: Array = sampling.diffusion.decode(x)[: len(labels)].cpu().numpy()
     return images
 
 

@@ -13,10 +13,20 @@ def derived_seed(seed: int, purpose: str, *indices: int) -> int:
     """A 63-bit seed that depends on the user's seed, what it is for, and a position.
 
     Different purposes and positions give unrelated streams, so that a run resumed at step n draws what an unbroken
-    run drew at step n.
+    run drew at step n. Torch's generator on the CPU reads the low 32 bits alone: of n streams, two are the same with a
+    chance of about n^2 / 2^33. A training may draw one step's noise twice; images may not, see :func:`image_seed`.
     """
     text = "/".join([str(seed), purpose, *map(str, indices)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def image_seed(seed: int, number: int) -> int:
+    """The seed of one of a user's images, below 2^32; different for each of the first 2^32 numbers.
+
+    The images are counted on from where the user's seed says, modulo 2^32, since that is all torch's generator on the
+    CPU reads of a seed; hashes of so few bits would soon give two images of a sample the same noise.
+    """
+    return (derived_seed(seed, "sample") + number) % 2**32
 
 
 def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:

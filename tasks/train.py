@@ -75,7 +75,8 @@ def run_training(
     with joined_ranks(device) as ranks:
         sweep_recorded()  # what is recorded was asked for anew
         ranks.meet(sha256_json(config), device)
-        if twin := finished_twin(config, others):
+        twin = finished_twin(config, others)
+        if ranks.largest(int(twin is not None), device) and twin:  # the others hear of it here
             return take_over(variant, twin)
         split = load_split("train")
         run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)
@@ -86,7 +87,7 @@ def run_training(
     return publish(variant, recorder, environment_record(compute, device, chosen_precision(compute, device)))
 
 
-def assist_training(variant: str, spec: Variant, compute: Compute, seed: int, others: Iterable[str] = ()) -> None:
+def assist_training(variant: str, spec: Variant, compute: Compute, seed: int) -> None:
     """Do a share of every step of :func:`run_training` in another process of ``torchrun``, and write nothing.
 
     Where the leader stops, for a signal or for numbers that are not finite, this ends too, and leaves the reason to it.
@@ -102,7 +103,7 @@ def assist_training(variant: str, spec: Variant, compute: Compute, seed: int, ot
     config = run_config(spec, compute, seed)
     with joined_ranks(device) as ranks, stop_requests() as request, suppress(NonFiniteError):
         ranks.meet(sha256_json(config), device)  # the leader, once it has removed what must not be resumed
-        if finished_twin(config, others):
+        if ranks.largest(0, device):  # the leader takes over another variant's training
             return
         split = load_split("train")
         run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)
@@ -142,7 +143,8 @@ def steps_left(run: TrainingRun, spec: Variant, compute: Compute, split: Split, 
     """
     device = chosen_device(compute.device)
     ranks.agree(run.diffusion, run.step)
-    run.trained_by(ranks.count)
+    if run.step < spec.training.steps:
+        run.trained_by(ranks.count)
     if compute.compile:
         compile_network(run.diffusion.network, device)
     batches = training_batches(run.diffusion, split, spec.training, run.config["seed"], run.step, device)

@@ -36,9 +36,17 @@ def test_neighbouring_seeds_are_uncorrelated() -> None:
     assert correlation.abs().max().item() < 6 / 784**0.5
 
 
-def test_seeds_of_63_bits_are_taken() -> None:
-    largest, smallest = ImageNoise([2**63 - 1, 0]).draw()
+def test_seeds_have_32_bits() -> None:
+    largest, smallest = ImageNoise([2**32 - 1, 0]).draw()
     assert not torch.equal(largest, smallest)
+    with pytest.raises(ValueError, match=r"\[0, 4294967296\), got 1 to 4294967296"):
+        ImageNoise([1, 2**32])
+
+
+def test_torch_still_ignores_what_is_beyond_32_bits() -> None:
+    """The reason for the bound: without it, images of different seeds could be the same."""
+    low, high = (torch.randn(9, generator=torch.Generator().manual_seed(seed)) for seed in (7, 7 + 2**32))
+    assert torch.equal(low, high)
 
 
 def test_the_global_random_state_is_left_alone() -> None:

@@ -105,6 +105,7 @@ def history(name: str) -> pd.DataFrame:
 def test_two_processes_leave_the_history_of_one(variant: str, workspace: Path) -> None:
     assert torchrun("together", variant).wait(PATIENCE) == 0
     assert read_json(metrics_file("train", "together"))["processes"] == [2]
+    assert run_training("together", longer(variant), CPU, SEED)["processes"] == [2]  # it takes no step
     assert run_training("alone", longer(variant), CPU, SEED)["processes"] == [1]
     pd.testing.assert_frame_equal(history("together"), history("alone"), rtol=1e-5, atol=1e-6)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from tasks.seeds import derived_seed, numpy_generator, torch_generator
+from tasks.seeds import derived_seed, image_seed, numpy_generator, torch_generator
 
 
 def test_streams_repeat_and_differ_by_every_argument() -> None:
@@ -16,6 +16,19 @@ def test_streams_repeat_and_differ_by_every_argument() -> None:
 def test_seeds_do_not_change_between_releases() -> None:
     # sha256("20260/train/7") begins with these 8 bytes; computed with coreutils' sha256sum
     assert derived_seed(20260, "train", 7) == 0xAAA48DC54A642B03 >> 1
+
+
+def test_no_two_images_have_the_same_seed() -> None:
+    """A million hashes of 32 bits would hold a hundred pairs."""
+    for seed in (0, 20260):
+        assert len({image_seed(seed, number) for number in range(1_000_000)}) == 1_000_000
+    assert image_seed(1, 5) != image_seed(2, 5)
+
+
+def test_image_seeds_are_counted_modulo_2_to_the_32() -> None:
+    first = image_seed(3, 0)
+    assert image_seed(3, 2**32 - first) == 0
+    assert all(0 <= image_seed(seed, 10**6) < 2**32 for seed in range(1000))
 
 
 def test_seeds_fit_an_int64() -> None:

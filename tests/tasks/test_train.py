@@ -27,7 +27,7 @@ from tasks.params import Compute, Variant
 from tasks.seeds import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tests.patience import PATIENCE
-from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, TRAINING, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, TRAINING
 
 
 class SignalAt:
@@ -75,17 +75,24 @@ def losses(variant: str) -> pd.DataFrame:
     return pd.read_csv(f"artifacts/{variant}/history.csv").drop(columns="seconds")
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize(("number", "compute"), [(signal.SIGTERM, CPU), (signal.SIGINT, CPU_BFLOAT16)])
-def test_a_stopped_run_continues_to_the_same_bits(variant: str, number: int, compute: Compute, workspace: Path) -> None:
-    whole = run_training("whole", VARIANTS[variant], compute, SEED)
+DROPOUT = replace(FLAGSHIP, network=replace(FLAGSHIP.network, dropout=0.3))
+
+
+@pytest.mark.parametrize("spec", [COURSE, FLAGSHIP, DROPOUT], ids=["course", "flagship", "dropout"])
+@pytest.mark.parametrize(
+    ("number", "compute"), [(signal.SIGTERM, replace(CPU, threads=2)), (signal.SIGINT, CPU_BFLOAT16)]
+)
+def test_a_stopped_run_continues_to_the_same_bits(
+    spec: Variant, number: int, compute: Compute, workspace: Path
+) -> None:
+    whole = run_training("whole", spec, compute, SEED)
     for step in (4, 8):
         sink = SignalAt(step, number)
         with pytest.raises(StoppedError, match="resumes from") as caught:
-            run_training("parts", VARIANTS[variant], compute, SEED, sink)
+            run_training("parts", spec, compute, SEED, sink)
         assert caught.value.exit_code == 128 + number
         assert not Path("artifacts/parts").exists()
-    parts = run_training("parts", VARIANTS[variant], compute, SEED)
+    parts = run_training("parts", spec, compute, SEED)
     assert parts["weights_sha256"] == whole["weights_sha256"]
     pd.testing.assert_frame_equal(losses("parts"), losses("whole"), check_exact=True)
     for name in ("noise_levels.csv", "snapshots/step-0000000.safetensors", "snapshots/step-0000008.safetensors"):
@@ -102,7 +109,8 @@ def test_a_run_killed_three_times_at_random_moments_reaches_the_same_bits(worksp
         from tasks.train import run_training
         from tests.tasks.small_variants import CPU, FLAGSHIP
         training = replace(FLAGSHIP.training, steps=400, checkpoint_every=7, snapshots=2, log_every=1)
-        print(run_training(sys.argv[1], replace(FLAGSHIP, training=training), CPU, {SEED})["weights_sha256"])
+        compute = replace(CPU, threads=2)
+        print(run_training(sys.argv[1], replace(FLAGSHIP, training=training), compute, {SEED})["weights_sha256"])
         """
     )
 
