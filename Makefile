@@ -61,7 +61,7 @@ clean: ## Remove everything generated; the environment, the caches, the chosen p
 	done; echo 'error: .venv: cannot be made; expected Python 3.11 or newer with its venv module; do install both' >&2; exit 4
 
 .venv/.runtime: requirements/runtime.lock | .venv/.python
-	@echo 'Installing the environment into .venv, once (about 7 GB)'
+	@echo 'Installing the environment into .venv, once: about 7 GB, in silence for some minutes'
 	@mkdir -p -m 700 .work
 	@python -m pip install --quiet --require-hashes -r $<
 	@touch $@

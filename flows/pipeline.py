@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from flows.artifacts import in_flow_run, show_link, show_markdown
 from flows.environment import log_to_stderr, prefect_mode, prepare_environment, reachable_prefect
+from flows.leftovers import remove_leftovers
 from flows.mirror import AFTERWARDS, mlflow_address
 from flows.observed import PARENT, crash_lost_runs, current_flow_run, run_job
 from flows.repro import StageFailedError, repro
@@ -91,6 +92,8 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     environment = _stage_environment()
     params = load_params(workspace / PARAMS)
     seconds, stages = reconcile_seconds(params), 0 if targets else count_stages(workspace, list(params.variants))
+    for name in remove_leftovers(workspace, params.variants):
+        logger.info("%s is no variant of this build any more: its outputs are removed, the cache holds them", name)
     try:
         repro(workspace, targets, environment, Teller(stages))
     except StageFailedError:
@@ -169,7 +172,7 @@ class _Rebuild:
     def run(self) -> None:
         report = rebuild(**self.arguments)
         if report.is_file():
-            sys.stdout.write(f"The report: {report}\n")
+            sys.stdout.write(f"The report: {report}, with .pdf and .docx beside it\n")
 
 
 def _program() -> None:

@@ -96,10 +96,12 @@ def down(services: list[Service]) -> None:
     """Stop the servers that were started here."""
     for service in services:
         number = _recorded(service).get("pid")
+        became = "was not running"
         if isinstance(number, int) and _is_ours(service, number):
             _stop_group(number)
+            became = "stopped"
         service.record.unlink(missing_ok=True)
-        _say(f"{service.name}: stopped")
+        _say(f"{service.name}: {became}")
 
 
 def status(services: list[Service]) -> bool:

@@ -1,6 +1,7 @@
 """Text that goes into the report: strangers' strings shown literally, numbers written one way."""
 
 import math
+import re
 import string
 
 from models.intervals import Interval
@@ -8,6 +9,8 @@ from models.intervals import Interval
 NBSP = "\u00a0"
 MINUS = "\u2212"
 MOST_DECIMALS = 6
+APOSTROPHE = "\u2019"
+_POSSESSIVE = re.compile(r"(?<=\w)'(?=s\b)")
 _ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
 
 
@@ -23,7 +26,9 @@ def escape(text: object) -> Markdown:
     Pandoc lets a backslash take the meaning from any punctuation mark, so that no markup, raw HTML, formula, link,
     heading or typst code can arise.
     """
-    return text if isinstance(text, Markdown) else Markdown(str(text).translate(_ESCAPES))
+    if isinstance(text, Markdown):
+        return text
+    return Markdown(_POSSESSIVE.sub(APOSTROPHE, str(text)).translate(_ESCAPES))
 
 
 def signed(text: str) -> str:

@@ -10,6 +10,7 @@ from tasks.figures.style import REFERENCE_COLOURS, blank, colour, save_picture, 
 from tasks.files import read_arrays, read_table
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
 from tasks.paths import artifact
+from tasks.wording import signed
 
 PROMPTS = ("good", "clear", "blurry")
 TITLES = {"good": "A good example", "clear": "A clear picture", "blurry": "A blurry picture"}
@@ -34,9 +35,13 @@ def draw_clip_classes(evidence: Evidence, folder: Path) -> None:
         for index, row in enumerate(rows):
             values = [interval(row.clip["per_class"][slug][prompt]) for slug in CLASS_SLUGS]
             dots(axes, values, offset_of(index, len(rows)), tint(rows, row), row.title, row.measured)
-        share_axis(axes, TITLES[prompt])
+        share_axis(axes, TITLES[prompt], _largest(rows, prompt))
     legend_below(figure, panels[0], 4)
     save_plot(figure, folder, "clip_classes")
+
+
+def _largest(rows: list[Judged], prompt: str) -> float:
+    return max(interval(row.clip["per_class"][slug][prompt]).high for row in rows for slug in CLASS_SLUGS)
 
 
 def draw_clip_overall(evidence: Evidence, folder: Path) -> None:
@@ -50,7 +55,7 @@ def draw_clip_overall(evidence: Evidence, folder: Path) -> None:
         name_rows(axes, [row.title for row in rows], labelled=axes is panels[0])
         for index, row in enumerate(rows):
             dots(axes, [interval(row.clip[prompt])], index, tint(rows, row), row.title, row.measured)
-        share_axis(axes, TITLES[prompt])
+        share_axis(axes, TITLES[prompt], max(interval(row.clip[prompt]).high for row in rows))
     save_plot(figure, folder, "clip_overall")
 
 
@@ -76,6 +81,6 @@ def _gallery(variant: VariantEvidence, folder: Path) -> None:
             show(axes, np.asarray(255 - images[index]))
             name = CLASS_NAMES[scores.loc[index, "label"]]
             place = {"ha": "center", "va": "top", "transform": axes.transAxes}
-            axes.text(0.5, -0.06, f"{name}\n{ranked[index]:+.2f}", fontsize=6.2, **place)
+            axes.text(0.5, -0.06, f"{name}\n{signed(f'{ranked[index]:+.2f}')}", fontsize=6.2, **place)
         line[0].set_title("Highest" if end == "best" else "Lowest")
     save_picture(figure, folder, f"clip_gallery_{variant.name}")

@@ -64,10 +64,17 @@ def dots(axes: Axes, values: Sequence[Interval], shift: float, colour: str, labe
     axes.plot(centres, heights, "o", color=colour, markerfacecolor=face, markersize=4, label=label)
 
 
-def share_axis(axes: Axes, title: str) -> None:
-    """A horizontal axis for shares from 0 to 1, written in per cent."""
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
+def share_axis(axes: Axes, title: str, largest: float = 1.0) -> None:
+    """A horizontal axis for shares, written in per cent.
+
+    Args:
+        axes: the panel.
+        title: of the panel.
+        largest: share that the axis has to hold; up to 0.6 it ends there, else at 1.
+    """
+    ticks = [0, 0.2, 0.4, 0.6] if largest <= 0.6 else [0, 0.25, 0.5, 0.75, 1.0]
+    axes.set_xlim(-0.02 * ticks[-1], 1.02 * ticks[-1])
+    axes.set_xticks(ticks, [*(f"{100 * tick:.0f}" for tick in ticks[:-1]), f"{100 * ticks[-1]:.0f} %"])
     axes.set_title(title)
 
 

@@ -42,7 +42,17 @@ WITHOUT_EFFECT = {
     "tasks/tracking.py",
     "tasks/tracking_place.py",
 }
-NOT_STAGES = {"dvc", "interruptions", "pipeline", "reconcile", "repro", "services", "temporary_server", "workspace"}
+NOT_STAGES = {
+    "dvc",
+    "interruptions",
+    "leftovers",
+    "pipeline",
+    "reconcile",
+    "repro",
+    "services",
+    "temporary_server",
+    "workspace",
+}
 CODE = ("flows/", "tasks/", "models/")
 
 
