@@ -81,16 +81,11 @@ def percentile_interval(value: float, resampled: Tensor, confidence: float) -> I
     return Interval(value, low, high)
 
 
-def bootstrap_mean(values: Tensor, confidence: float, resamples: int, generator: torch.Generator) -> Interval:
-    """The mean of independent values with its bootstrap interval.
-
-    Args:
-        values: one number per image, shape (N,).
-        confidence: probability inside, between 0 and 1.
-        resamples: number of bootstrap resamples.
-        generator: source of the resampling.
-    """
-    return bootstrap(values, lambda chosen: chosen.mean().item(), confidence, resamples, generator)
+def bootstrap_mean(
+    values: Tensor, confidence: float, resamples: int, generator: torch.Generator, strata: Tensor | None = None
+) -> Interval:
+    """The mean of independent values with its bootstrap interval; see :func:`bootstrap`."""
+    return bootstrap(values, lambda chosen: chosen.mean().item(), confidence, resamples, generator, strata)
 
 
 def bootstrap(
@@ -99,8 +94,13 @@ def bootstrap(
     confidence: float,
     resamples: int,
     generator: torch.Generator,
+    strata: Tensor | None = None,
 ) -> Interval:
     """Any statistic of independent rows with its bootstrap interval.
+
+    Where the rows were drawn in fixed numbers, as many of each class, resampling all of them alike would count as error
+    what is fixed by design; with ``strata`` each resample has as many rows of every stratum (Davison and Hinkley 1997,
+    section 3.2).
 
     Args:
         values: one row per image, shape (N, ...).
@@ -108,8 +108,18 @@ def bootstrap(
         confidence: probability inside, between 0 and 1.
         resamples: number of bootstrap resamples.
         generator: source of the resampling.
+        strata: the stratum of each row, int64 from 0, shape (N,); one for all if not given.
     """
     values = values.to(torch.float64)
-    count = len(values)
-    draws = [statistic(values[torch.randint(count, (count,), generator=generator)]) for _ in range(resamples)]
+    strata = torch.zeros(len(values), dtype=torch.int64) if strata is None else strata
+    order = strata.argsort(stable=True)
+    draws = [statistic(values[order[_resampled(strata[order], generator)]]) for _ in range(resamples)]
     return percentile_interval(statistic(values), torch.tensor(draws, dtype=torch.float64), confidence)
+
+
+def _resampled(strata: Tensor, generator: torch.Generator) -> Tensor:
+    """Positions drawn with replacement, for each of some sorted strata from its own."""
+    sizes = torch.bincount(strata)
+    begin = sizes.cumsum(0) - sizes
+    shares = torch.rand(len(strata), generator=generator, dtype=torch.float64)
+    return begin[strata] + (shares * sizes[strata]).long()

@@ -28,7 +28,12 @@ class PairedShares:
 
 
 def compare_paired(
-    first: Tensor, second: Tensor, confidence: float, resamples: int, generator: torch.Generator
+    first: Tensor,
+    second: Tensor,
+    confidence: float,
+    resamples: int,
+    generator: torch.Generator,
+    strata: Tensor | None = None,
 ) -> PairedShares:
     """Compare two models on the same images; the interval resamples images, and with each both its answers.
 
@@ -40,8 +45,9 @@ def compare_paired(
         confidence: probability inside the interval, between 0 and 1.
         resamples: number of bootstrap resamples (Efron 1979).
         generator: source of the resampling.
+        strata: such as the classes, with as many images each by design; see :func:`models.intervals.bootstrap`.
     """
-    difference = bootstrap_mean(first.double() - second.double(), confidence, resamples, generator)
+    difference = bootstrap_mean(first.double() - second.double(), confidence, resamples, generator, strata)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     return PairedShares(difference, only_first, only_second, mcnemar_exact(only_first, only_second))
 

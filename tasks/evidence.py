@@ -29,6 +29,8 @@ SOURCE_PROCESS = DdpmSpec(
     min_snr_gamma=0.0,
 )
 """The noising of the course's template."""
+CLAIMED_STEPS = (0.5, 0.7)
+"""The shares of the reverse steps between which the source says that garments become recognisable."""
 THE_SOURCE = "a variant that shares what the source fixes"
 """What a build must have to try the source's claims on."""
 BASELINE = "course"

@@ -165,7 +165,8 @@ def _compare(names: tuple[str, str], judged: dict[str, pd.DataFrame], evaluate: 
     if not first[ASKED].equals(second[ASKED]):
         return Pair(*names, min(len(first), len(second)), False, apart.value, apart.low, apart.high, 0, 0, 1.0)
     generator = torch_generator(seed, "paired interval")
-    found = compare_paired(right[0], right[1], evaluate.confidence, evaluate.bootstrap, generator)
+    classes = torch.tensor(first["label"].tolist())
+    found = compare_paired(right[0], right[1], evaluate.confidence, evaluate.bootstrap, generator, classes)
     gap = found.difference
     if gap.low == gap.high:  # both are right on the same images, which leaves a bootstrap without any width
         gap = apart

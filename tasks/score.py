@@ -95,11 +95,12 @@ def summary(scores: ImageScores, labels: Tensor, evaluate: Evaluate, seed: int) 
     """
     block: dict[str, Any] = {"num_images": len(labels)}
     for name in OVERALL:
-        block[name] = _interval(getattr(scores, name), evaluate, seed, name).to_json()
+        block[name] = _interval(getattr(scores, name), labels, evaluate, seed, name).to_json()
     block["per_class"] = {}
     for label in torch.unique(labels).tolist():
         own = {name: getattr(scores, name)[labels == label] for name in PER_CLASS}
-        intervals = {name: _interval(values, evaluate, seed, name, label) for name, values in own.items()}
+        same = labels[labels == label]
+        intervals = {name: _interval(values, same, evaluate, seed, name, label) for name, values in own.items()}
         block["per_class"][CLASS_SLUGS[label]] = {name: interval.to_json() for name, interval in intervals.items()}
     return block
 
@@ -147,11 +148,11 @@ def run_scoring(variant: str, scorer: Scorer, evaluate: Evaluate, compute: Compu
     return metrics
 
 
-def _interval(values: Tensor, evaluate: Evaluate, seed: int, name: str, label: int = -1) -> Interval:
+def _interval(values: Tensor, labels: Tensor, evaluate: Evaluate, seed: int, name: str, label: int = -1) -> Interval:
     if name == "accuracy":
         return share_of(values, evaluate.confidence)
     generator = torch_generator(seed, f"clip-{name}", label + 1)
-    return bootstrap_mean(values, evaluate.confidence, evaluate.bootstrap, generator)
+    return bootstrap_mean(values, evaluate.confidence, evaluate.bootstrap, generator, labels)
 
 
 def _extremes(scores: ImageScores) -> dict[str, list[int]]:

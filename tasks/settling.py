@@ -10,12 +10,11 @@ import pandas as pd
 
 from models.intervals import Interval
 from tasks.comparisons import median_interval
-from tasks.evidence import THE_SOURCE, Evidence
+from tasks.evidence import CLAIMED_STEPS, THE_SOURCE, Evidence
 from tasks.verdicts import Finding, Verdict
 from tasks.wording import NBSP, escape
 
 Seen = Literal["noisy", "guess"]
-CLAIMED_STEPS = (0.5, 0.7)
 SIGHT = (
     "The claim is read as one on the noisy picture. The critic was trained on clean images, so an eye may recognise "
     "that picture earlier: lateness counts only where the model's guess of the result is late too."

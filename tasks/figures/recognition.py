@@ -4,13 +4,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from tasks.evidence import Evidence
+from tasks.evidence import CLAIMED_STEPS, Evidence
 from tasks.figures.panels import grid_of_panels
 from tasks.figures.style import colour, save_plot
 from tasks.files import read_table
 from tasks.paths import table_file
 
-CLAIMED = (50, 70)
 """Per cent of the steps after which the source says that garments become recognisable."""
 
 
@@ -24,7 +23,9 @@ def draw_recognition(evidence: Evidence, folder: Path) -> None:
     for index, (axes, variant) in enumerate(zip(panels, evidence.variants, strict=True)):
         rows = table[(table["variant"] == variant.name) & (table["along"] == "reverse")]
         shares = 100 * rows.groupby("position")[["noisy", "guess"]].mean()
-        axes.axvspan(*CLAIMED, color="#fdf3d7", zorder=0, label="claimed by the source")
+        axes.axvspan(
+            *(100 * share for share in CLAIMED_STEPS), color="#fdf3d7", zorder=0, label="claimed by the source"
+        )
         axes.plot(100 * shares.index, shares["guess"], "o-", color=colour(index), label="guess of the result")
         axes.plot(100 * shares.index, shares["noisy"], "o:", color=colour(index), alpha=0.6, label="noisy image")
         _finish(axes, variant.spec.title)

@@ -12,13 +12,11 @@ from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_processes
 from tasks.figures.panels import note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
-from tasks.noise_left import audit_of
+from tasks.noise_left import GONE, audit_of
 from tasks.params import Variant
 
-NOTABLE = 0.05
-"""A share of the amplitude that is left at the end and deserves a remark."""
 NOTED_AT = (2, 0.1)
-"""Where that remark begins: every curve falls from 1, so this corner is free."""
+"""Where the remark on a schedule that leaves garments to be made out begins: every curve falls from 1, so this corner is free."""
 
 
 def draw_schedule(evidence: Evidence, folder: Path) -> None:
@@ -57,7 +55,7 @@ def ratio_along(spec: Variant) -> tuple[Pixels, Pixels]:
 
 def _call_out(axes: Axes, left_over: TerminalAudit) -> None:
     axes.plot([100], [left_over.amplitude], "o", color=MUTED, markersize=4, zorder=5)
-    if left_over.amplitude >= NOTABLE:
+    if left_over.amplitude >= GONE:
         share = rf"$\bar{{\alpha}}_T$ = {left_over.abar:.3f}"
         text = f"{100 * left_over.amplitude:.0f} % of the amplitude left\n({share})"
         note(axes, text, NOTED_AT, (100, left_over.amplitude))

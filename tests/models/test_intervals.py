@@ -91,6 +91,29 @@ def test_rows_are_resampled_whole() -> None:
     assert (interval.value, interval.low, interval.high) == (0.0, 0.0, 0.0)
 
 
+def test_strata_of_fixed_size_count_no_difference_between_them_as_error() -> None:
+    """Three classes of 100 whose means differ: half the width is z sqrt(sum of variances within / 3) / sqrt(n)."""
+    strata = torch.arange(3).repeat(100)
+    values = normal(300) + 10.0 * strata
+    plain, stratified = (bootstrap_mean(values, 0.95, 4000, generator(1), given) for given in (None, strata))
+    within = torch.stack([values[strata == k].var(correction=0) for k in range(3)]).mean().item()
+    widths = [2 * stats.norm.ppf(0.975) * (part / 300) ** 0.5 for part in (values.var(correction=0).item(), within)]
+    assert plain.high - plain.low == pytest.approx(widths[0], rel=0.05)
+    assert stratified.high - stratified.low == pytest.approx(widths[1], rel=0.05)
+
+
+def test_a_resample_has_as_many_of_every_stratum() -> None:
+    strata = torch.tensor([2, 0, 2, 5, 0, 2])
+    counted: list[tuple[int, ...]] = []
+
+    def count(rows: Tensor) -> float:
+        counted.append(tuple(rows.long().bincount(minlength=6).tolist()))
+        return 0.0
+
+    bootstrap(strata, count, 0.95, 50, generator(), strata)
+    assert set(counted) == {(2, 0, 3, 0, 0, 1)}
+
+
 def test_constant_values_have_no_width() -> None:
     interval = bootstrap_mean(torch.full((30,), 0.25), 0.95, 100, generator())
     assert (interval.low, interval.high) == (0.25, 0.25)

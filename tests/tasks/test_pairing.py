@@ -184,7 +184,7 @@ def test_the_sentence_on_a_resolved_difference() -> None:
     assert r"| 80 | 0 | \< 0\.001 |" in table
     ranking = ranking_text(evidence, pairs, 0.95).replace("\\", "")
     assert ranking.startswith("The classifier takes 83.3")
-    assert "of Flagship's samples and 16.7" in ranking
+    assert "of Flagship\u2019s samples and 16.7" in ranking
     assert "Flagship leads Course DDPM by 66.7 points" in ranking
 
 
