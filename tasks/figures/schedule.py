@@ -16,7 +16,7 @@ from tasks.noise_left import GONE, audit_of
 from tasks.params import Variant
 
 NOTED_AT = (2, 0.1)
-"""Where the remark on a schedule that leaves garments to be made out begins: every curve falls from 1, so this corner is free."""
+"""Where the remark on what a schedule leaves begins: every curve falls from 1, so this corner is free."""
 
 
 def draw_schedule(evidence: Evidence, folder: Path) -> None:
