@@ -18,9 +18,9 @@ class Limits:
         checks: how often a contender is judged.
     """
 
-    seconds: float = 300.0
+    seconds: float = 600.0
     images: int = 1000
-    checks: int = 6
+    checks: int = 7
 
     def __post_init__(self) -> None:
         _require(self.seconds > 0.0, "--seconds", "a number above 0")

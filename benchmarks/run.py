@@ -1,7 +1,8 @@
 """The project's models beside what a user would otherwise pick: ``python -m benchmarks.run``, in a finished build.
 
 Every entry of :mod:`benchmarks.contenders` is trained in a process of its own, one after another, on the same data and
-threads, and judged by the same critic. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``.
+threads, and judged by the same critic. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``,
+and for the report in ``summary.json``, all of them in the folder ``results``.
 """
 
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,7 +21,7 @@ from benchmarks.limits import Limits, command_line
 from benchmarks.machine import machine_line
 from benchmarks.outcomes import Failure, Outcome, Quality, best_of
 from benchmarks.quality import Referee
-from benchmarks.tables import left_out, quality_table, sampling_table, time_table, training_table
+from benchmarks.tables import TARGETS, left_out, quality_table, sampling_table, time_cell, time_table, training_table
 from benchmarks.trial import RESULT
 from flows.environment import prepare_environment
 from flows.stage import guarded
@@ -27,8 +29,9 @@ from tasks.errors import MissingResourceError
 from tasks.files import write_json, write_text
 from tasks.judge import CARD
 from tasks.paths import split_file
+from tasks.side_by_side import SUMMARY
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def main() -> None:
     real, versions = Referee(setup.params, limits.images).real(), {peer: version(peer) for peer in PEERS}
     results = Results(limits, outcomes, failures, real, setup.precision_name, machine_line(), versions)
     write_json(FOLDER / "results.json", TypeAdapter(Results).dump_python(results, mode="json"))
+    write_json(SUMMARY, summary(results))
     draw_results(best_of(outcomes), real, FOLDER)
     write_text(FOLDER / "RESULTS.md", page(results))
     sys.stdout.write(page(results))
@@ -85,6 +89,28 @@ def result_of(index: int, entry: Entry) -> Outcome | Failure:
         return RESULT.validate_json("".join(done.stdout.splitlines()[-1:]))
     except ValidationError:
         return Failure(entry.name, f"its process ended with code {done.returncode}")
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """What the report tells of the results; see :mod:`tasks.side_by_side`."""
+    versions = ", ".join(f"{peer} {number}" for peer, number in results.versions.items())
+    return {
+        "machine": f"{results.machine}, {versions}",
+        "precision": results.precision,
+        "seconds": results.limits.seconds,
+        "images": results.limits.images,
+        "targets": TARGETS,
+        "rows": [
+            {
+                "name": outcome.name,
+                "settings": outcome.settings,
+                "images_per_second": outcome.images_per_second,
+                "times": [time_cell(target, outcome.checks) for target in TARGETS],
+                "fid": outcome.checks[-1].quality.fid.to_json(),
+            }
+            for outcome in best_of(results.outcomes)
+        ],
+    }
 
 
 def page(results: Results) -> str:

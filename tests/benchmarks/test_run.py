@@ -11,11 +11,12 @@ from benchmarks.contenders import ENTRIES
 from benchmarks.figure import draw_results
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Failure
-from benchmarks.run import Results, page, require_build, result_of
+from benchmarks.run import Results, page, require_build, result_of, summary
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
 from tasks.errors import MissingResourceError
 from tasks.files import write_text
+from tasks.side_by_side import side_by_side_table
 from tests.benchmarks.invented import checks, outcome, quality
 
 OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
@@ -66,6 +67,16 @@ def test_the_page_tells_everything_once() -> None:
 def test_the_record_can_be_read_back() -> None:
     kind = TypeAdapter(Results)
     assert kind.validate_json(kind.dump_json(RESULTS)) == RESULTS
+
+
+def test_the_report_tells_of_the_better_tries() -> None:
+    found = summary(RESULTS)
+    assert found["machine"] == "a machine, peer 1.2"
+    rows = [line.replace("\\", "") for line in side_by_side_table(found).splitlines()]
+    assert rows[0] == "| Contender | Training, images/s | To FID 10 | To FID 5 | To FID 3 | FID at the end |"
+    assert rows[2] == "| own | 500 | 14 s | 20 s | not within 20 s | 5.00 (2.50 to 10.00) |"
+    assert rows[3].startswith("| peer | 500 | not within 20 s | not within 20 s | not within 20 s | 60.0 (30.0 to")
+    assert len(rows) == 4
 
 
 def test_the_figure_is_drawn_also_where_nothing_came_to_anything(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tasks.labels import CLASS_SLUGS
 from tasks.params import Critic, Params, Variant
 from tasks.paths import artifact, metrics_file, split_file, table_file
 from tasks.sampler_names import sampler_name
+from tasks.side_by_side import SUMMARY
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = 12
@@ -285,10 +286,30 @@ def write_critic() -> None:
     save_critic(new_classifier(critic, seed=1), critic, {})
 
 
+COMPARED = {
+    "machine": "a machine of some kind",
+    "precision": "float32",
+    "seconds": 600.0,
+    "images": 1000,
+    "targets": [10.0, 5.0],
+    "rows": [
+        {
+            "name": "own",
+            "settings": "7 steps of 8",
+            "images_per_second": 512.3,
+            "times": ["12 s", "24 s"],
+            "fid": {"value": 2.5, "low": 2.25, "high": 2.75},
+        },
+    ],
+}
+"""What a side-by-side run might leave for the report."""
+
+
 def build_workspace(drawn: bool = False, gate_passed: bool = True, supply: Supply = plain_shapes) -> Params:
     """Fill the current folder with the outputs of every stage before the figures; return the parameters used."""
     params = load_params(ROOT / PARAMS)
     write_text(PARAMS, (ROOT / PARAMS).read_text())
+    write_json(SUMMARY, COMPARED)
     write_judges(drawn, gate_passed)
     write_critic()
     for split, per_class in (("train", 20), ("val", 10), ("test", 20)):

@@ -25,6 +25,7 @@ from tasks.params import Params
 from tasks.paths import FIGURES, REPORTS, metrics_file, table_file
 from tasks.questions import QUESTIONS, Question, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report
+from tasks.side_by_side import SUMMARY
 from tasks.wording import APOSTROPHE, escape, number_interval, percent_interval
 from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes, write_variant
 
@@ -189,6 +190,25 @@ def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     keys = {question.key for question in missing}
     shown = {question.key for question in QUESTIONS if question.asks.replace("'", APOSTROPHE) in listed}
     assert shown == keys
+
+
+def test_the_comparison_with_other_libraries_names_its_machine(page: Page) -> None:
+    _, _, section = page.text.rpartition("Beside other libraries")  # the contents name it first
+    section, _, _ = section.partition("CLIP evaluation")
+    for said in (
+        "the run on a machine of some kind, in float32",
+        "own: 7 steps of 8",
+        "512",
+        "24 s",
+        "2.50 (2.25 to 2.75)",
+    ):
+        assert said in section
+
+
+def test_where_nothing_was_compared_the_report_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    SUMMARY.unlink()
+    assert "Beside other libraries" not in source_of(params)
 
 
 def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,6 +449,7 @@ def test_a_drawn_build_says_so_on_every_page_and_section(tmp_path: Path, monkeyp
     header = typst_of(params, DRAWN).partition("header:")[2].partition("footer:")[0]
     assert DRAWN in header
     assert "on drawn garments and for these alone" in page.text
+    assert "Beside other libraries" not in page.text
     with zipfile.ZipFile(REPORTS / "report.docx") as archive:
         assert archive.read("word/document.xml").decode().count(DRAWN) == sections
 
