@@ -13,6 +13,7 @@ from tasks.dataset import load_split
 from tasks.paths import WORK
 from tasks.sample import Array, Sampling, sample_images
 from tasks.sampler_names import sampler_name
+from tasks.seeds import training_seed
 from tasks.starts import fitted_start
 from tasks.training_run import begin_run
 
@@ -29,7 +30,8 @@ class Own:
     """
 
     def __init__(self, setup: Setup, variant: str) -> None:
-        spec, seed = setup.params.variant(variant), setup.params.seed
+        spec = setup.params.variant(variant)
+        seed = training_seed(setup.params.seed, spec.training.repeat)
         split, training = load_split("train"), spec.training
         self._run = begin_run(NO_CHECKPOINTS, spec, {"seed": seed}, split, setup.device)
         self._setup, self._sampler, diffusion = setup, spec.sampling, self._run.diffusion

@@ -181,6 +181,8 @@ class TrainingSpec:
     checkpoint_every: int
     snapshots: int
     """Number of times that the averaged weights are kept, spread evenly over the run; the last are the result."""
+    repeat: int
+    """Number of this training among several of the same settings, each with weights, batches and noise of its own."""
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch", "snapshots", "validation_images"):
@@ -194,6 +196,7 @@ class TrainingSpec:
         require(0 <= self.warmup_steps < self.steps, "warmup_steps", "a number from 0 up to, not including, steps")
         require(0.0 < self.grad_clip <= 1000.0, "grad_clip", "a number above 0, at most 1000")
         require(0.0 <= self.ema_decay < 1.0, "ema_decay", "a number from 0 up to, not including, 1")
+        require(0 <= self.repeat <= 1000, "repeat", "a number from 0 to 1000")
         require(0.0 <= self.label_drop < 1.0, "label_drop", "a number from 0 up to, not including, 1")
 
 

@@ -58,6 +58,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "start": partial(differing, settings=frozenset({"sampling.start"})),
     "target": partial(differing, settings=frozenset({"process.target"})),
     "prior": partial(differing, settings=PRIOR),
+    "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),

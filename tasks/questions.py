@@ -140,6 +140,12 @@ QUESTIONS = (
     ),
     Question("loss", "Does the training loss fall from above 1 to 0.105-0.110?", THE_SOURCE, _source),
     Question("low_loss", "Does a low loss mean good samples?", THE_SOURCE, _source),
+    Question(
+        "repeat",
+        "How far apart are two trainings of the same model?",
+        "two variants that differ in the number of the training alone",
+        _experiment("repeat"),
+    ),
     Question("validation", "Does the validation loss fall too?", ANYTHING, _any_build),
     Question("training", "Do samples become clear over the training?", ANYTHING, _any_build),
     Question("clip", "Do CLIP's prompts measure how clear a picture is?", ANYTHING, _any_build),
@@ -197,4 +203,4 @@ QUESTIONS = (
         _no_build,
     ),
 )
-"""Every question of the source in the order of the report, and four that this project adds: "repair" to "prior"."""
+"""Every question of the source in the order of the report, and five of this project: "repair" to "prior", "repeat"."""

@@ -29,6 +29,11 @@ def image_seed(seed: int, number: int) -> int:
     return (derived_seed(seed, "sample") + number) % 2**32
 
 
+def training_seed(seed: int, repeat: int) -> int:
+    """The seed of one of several trainings of the same settings; the first has the user's own."""
+    return derived_seed(seed, "training", repeat) if repeat else seed
+
+
 def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     """A numpy generator for one purpose and position; see :func:`derived_seed`."""
     return np.random.default_rng(derived_seed(seed, purpose, *indices))

@@ -28,6 +28,7 @@ from tasks.ranks import Ranks, joined_ranks
 from tasks.recorder import Recorder
 from tasks.reproducibility import chosen_device, environment_record, prepare_compute
 from tasks.resume_state import mark_published, sweep_recorded
+from tasks.seeds import training_seed
 from tasks.signals import stop_requests
 from tasks.snapshots import publish_snapshots, snapshot_name, snapshot_steps
 from tasks.training_run import TrainingRun, begin_run
@@ -121,7 +122,7 @@ def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
         "network": asdict(spec.network),
         "process": asdict(spec.process),
         "training": asdict(spec.training),
-        "seed": seed,
+        "seed": training_seed(seed, spec.training.repeat),
         "threads": compute.threads,
         "compile": compute.compile,
         "data_sha256": sha256_file(split_file("train")),

@@ -29,6 +29,7 @@ SPEC = TrainingSpec(
     validation_images=1,
     checkpoint_every=1,
     snapshots=1,
+    repeat=0,
 )
 
 PROCESS = ddpm(10, 0.001, 0.2)

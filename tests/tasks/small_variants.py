@@ -32,6 +32,7 @@ TRAINING = TrainingSpec(
     validation_images=20,
     checkpoint_every=5,
     snapshots=3,
+    repeat=0,
 )
 COURSE = Variant(
     title="Small course",

@@ -100,6 +100,7 @@ BAD_VALUES = [
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
+    ("variants.flagship.training.repeat", "-1", "repeat"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     (
         "variants.flagship.sampling",

@@ -56,6 +56,7 @@ def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence)
         ("target", "process", {"target": "v"}),
         ("repair", "process", {"beta_start": 0.001, "beta_end": 0.2}),
         ("guidance", "sampling", {"guidance": 2.0}),
+        ("repeat", "training", {"repeat": 1}),
         ("width", "network", {"channels": (64, 128, 256)}),
     ],
 )

@@ -273,8 +273,9 @@ def test_an_interrupted_training_begins_anew_where_the_chosen_precision_has_chan
         replace(COURSE, network=replace(COURSE.network, time_features=16)),
         replace(COURSE, process=replace(COURSE.process, beta_end=0.1)),
         replace(COURSE, training=replace(TRAINING, lr=0.003)),
+        replace(COURSE, training=replace(TRAINING, repeat=1)),
     ],
-    ids=["network", "process", "training"],
+    ids=["network", "process", "training", "repeat"],
 )
 def test_what_the_weights_depend_on_is_another_training(other: Variant, workspace: Path) -> None:
     assert run_config(other, CPU, SEED) != run_config(COURSE, CPU, SEED)
@@ -357,6 +358,20 @@ def test_a_run_is_told_apart_by_every_source_file_that_dvc_names(
             )
             assert run_config(COURSE, CPU, SEED)["code_sha256"] != before["code_sha256"]
     assert run_config(COURSE, CPU, SEED) == before
+
+
+def test_another_training_of_the_same_settings_draws_everything_anew(workspace: Path) -> None:
+    first, second = (replace(COURSE, training=replace(TRAINING, repeat=repeat)) for repeat in (0, 1))
+    seeds = [run_config(spec, CPU, SEED)["seed"] for spec in (first, second)]
+    assert seeds[0] == SEED
+    for draw in (torch.rand, torch.randn):
+        streams = [draw(5, generator=torch_generator(seed, "train", 0)) for seed in seeds]
+        assert not torch.equal(*streams)
+    run_training("first", first, CPU, SEED)
+    run_training("second", second, CPU, SEED)
+    untrained = [Path(f"artifacts/{name}/snapshots/step-0000000.safetensors") for name in ("first", "second")]
+    assert sha256_file(untrained[0]) != sha256_file(untrained[1])
+    assert losses("first")["val_loss"].dropna().tolist() != losses("second")["val_loss"].dropna().tolist()
 
 
 def test_the_seed_of_the_weights_is_its_own_stream() -> None:
