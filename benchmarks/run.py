@@ -46,6 +46,11 @@ class Results:
     machine: str
     versions: dict[str, str]
 
+    @property
+    def measured_on(self) -> str:
+        """The machine, and the versions of the peers."""
+        return ", ".join([self.machine, *(f"{peer} {number}" for peer, number in self.versions.items())])
+
 
 def main() -> None:
     """Compare all entries and write the results.
@@ -93,9 +98,8 @@ def result_of(index: int, entry: Entry) -> Outcome | Failure:
 
 def summary(results: Results) -> dict[str, Any]:
     """What the report tells of the results; see :mod:`tasks.side_by_side`."""
-    versions = ", ".join(f"{peer} {number}" for peer, number in results.versions.items())
     return {
-        "machine": f"{results.machine}, {versions}",
+        "machine": results.measured_on,
         "precision": results.precision,
         "seconds": results.limits.seconds,
         "images": results.limits.images,
@@ -116,7 +120,6 @@ def summary(results: Results) -> dict[str, Any]:
 def page(results: Results) -> str:
     """The results for people."""
     best = best_of(results.outcomes)
-    versions = ", ".join(f"{peer} {number}" for peer, number in results.versions.items())
     return f"""# Side by side
 
 {textwrap.fill(compared(results, best), 120)}
@@ -141,7 +144,7 @@ def page(results: Results) -> str:
 
 {left_out(results.outcomes, best, results.failures)}
 
-{results.machine}, {versions}.
+{results.measured_on}.
 """
 
 

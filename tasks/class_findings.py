@@ -37,23 +37,22 @@ def shapes_finding(evidence: Evidence, judge: Judge) -> Finding:
     guessed = [row.title for row in rows if not above_chance(row)]
     if guessed:
         text = f"{text} Says nothing, being recognised no more often than by luck: {listed(guessed)}."
-    verdict, lacks = _shapes_verdict(evidence, nets, guessed)
+    verdict, needs = _shapes_verdict(evidence, nets, guessed)
     if judge == "clip" and (doubt := reservation(evidence)):
-        verdict, text, lacks = "not answered", f"{text} {doubt}", TRUSTED_CLIP
+        verdict, text, needs = "not answered", f"{text} {doubt}", TRUSTED_CLIP
     source = "the critic" if judge == "critic" else "CLIP"
-    return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text), "shapes", lacks)
+    return Finding(f"Simple shapes are easier than complex ones ({source}).", verdict, escape(text), "shapes", needs)
 
 
 def _shapes_verdict(evidence: Evidence, nets: Mapping[str, Interval], guessed: list[str]) -> tuple[Verdict, str]:
-    """The verdict, and what it would take where there is none."""
+    """The verdict, and what it takes to have one."""
     source = evidence.source_variant()
     if source is None:
         return "not answered", THE_SOURCE
     title = source.spec.title
     if title in guessed:
         return "not answered", f"samples of {title} that are recognised more often than by luck"
-    verdict = sign_verdict(nets[title])
-    return verdict, f"more samples of {title}" if verdict == "not answered" else ""
+    return sign_verdict(nets[title]), f"more samples of {title}"
 
 
 def above_chance(row: Judged) -> bool:
@@ -97,8 +96,8 @@ def balance_finding(evidence: Evidence) -> Finding:
     if min(counts) == max(counts):
         held = f"{count(counts[0])} images of every class, so no class is better represented"
     text = f"The training split holds {held}; the claim needs an experiment that removes images."
-    lacks = "models trained with images of some classes removed"
-    return Finding("Better represented classes are easier.", "not answered", escape(text), "balance", lacks)
+    needs = "models trained with images of some classes removed"
+    return Finding("Better represented classes are easier.", "not answered", escape(text), "balance", needs)
 
 
 def extremes(row: Judged, judge: Judge) -> Markdown:

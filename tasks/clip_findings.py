@@ -37,10 +37,8 @@ def gate_finding(evidence: Evidence) -> Finding:
             " This scorer was fitted here on Gaussian blur, and motion blur was new to it: that it passes says that it "
             "tells clear garments from blurred ones beyond what it was taught, not that a general CLIP does."
         )
-    lacks = TRUSTED_CLIP if verdict == "not answered" else ""
-    return Finding(
-        "CLIP's clear and blurry prompts measure how clear a picture is.", verdict, escape(text), "clip", lacks
-    )
+    claim = "CLIP's clear and blurry prompts measure how clear a picture is."
+    return Finding(claim, verdict, escape(text), "clip", TRUSTED_CLIP)
 
 
 def reservation(evidence: Evidence) -> str:
@@ -72,23 +70,22 @@ def agreement_finding(evidence: Evidence, agreement: pd.DataFrame) -> Finding:
         f"larger good and clear shares, over the classes that have several of both: {'; '.join(parts)}. "
         f"{CHANCE:g} says nothing; less would mean that CLIP prefers what the critic does not recognise."
     )
-    verdict, lacks = _agreement_verdict(evidence, areas)
+    verdict, needs = _agreement_verdict(evidence, areas)
     if doubt := reservation(evidence):
-        verdict, text, lacks = "not answered", f"{text} {doubt}", TRUSTED_CLIP
+        verdict, text, needs = "not answered", f"{text} {doubt}", TRUSTED_CLIP
     claim = "High good and clear scores go with recognisable samples, high blurry scores with poor ones."
-    return Finding(claim, verdict, escape(text), "agreement", lacks)
+    return Finding(claim, verdict, escape(text), "agreement", needs)
 
 
 def _agreement_verdict(evidence: Evidence, areas: Mapping[Any, Json]) -> tuple[Verdict, str]:
-    """The verdict, and what it would take where there is none."""
+    """The verdict, and what it takes to have one."""
     source = evidence.source_variant()
     if source is None:
         return "not answered", THE_SOURCE
-    lacks = f"more samples of {source.spec.title}, recognised ones and others"
+    needs = f"more samples of {source.spec.title}, recognised ones and others"
     if source.name not in areas:
-        return "not answered", lacks
-    verdict = sign_verdict(Interval(*(areas[source.name][key] - CHANCE for key in ("value", "low", "high"))))
-    return verdict, lacks if verdict == "not answered" else ""
+        return "not answered", needs
+    return sign_verdict(Interval(*(areas[source.name][key] - CHANCE for key in ("value", "low", "high")))), needs
 
 
 def _agreement_text(row: Json) -> str:

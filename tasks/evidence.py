@@ -79,6 +79,11 @@ class VariantEvidence:
     sweep: Json
 
     @property
+    def mends_mixture(self) -> bool:
+        """Whether its network is given the guess of a mixture of Gaussians."""
+        return isinstance(self.spec.process, EdmSpec) and self.spec.process.prior == "mixture"
+
+    @property
     def follows_source(self) -> bool:
         """Whether it shares with the source's system what the source fixes.
 

@@ -73,15 +73,14 @@ def loss_finding(evidence: Evidence) -> Finding | None:
     low, high = CLAIMED_LOSS
     whole = first > 1 and low <= round(last, 3) <= high
     verdict: Verdict = "confirmed" if whole else "confirmed in part" if last < first else "refuted"
-    lacks = ""
     text = (
         f"{variant.spec.title}, one run: {number(first)} at the first step, {number(last)} over the last logged steps, "
         f"after {evidence.epochs(variant):.1f} epochs; the source's end is {low:.3f} to {high:.3f}."
     )
     if evidence.epochs(variant) < FULL_TRAINING:
         verdict, text = "not answered", f"{text} Fewer than {FULL_TRAINING:g} epochs are not taken for full training."
-        lacks = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}"
-    return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", lacks)
+    needs = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}"
+    return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", needs)
 
 
 def validation_finding(evidence: Evidence) -> Finding:
@@ -93,13 +92,13 @@ def validation_finding(evidence: Evidence) -> Finding:
         "images with the same noise; these figures have no interval."
     )
     verdict: Verdict = "not answered"
-    lacks = THE_SOURCE
+    needs = THE_SOURCE
     if source and len(source.train["snapshots"]) == 1:
-        text, lacks = f"{text} A single snapshot shows no change.", f"several snapshots of {source.spec.title}"
+        text, needs = f"{text} A single snapshot shows no change.", f"several snapshots of {source.spec.title}"
     elif source:
         first, last = _validation_ends(source)
-        verdict, lacks = "confirmed" if last < first else "refuted", ""
-    return Finding("The validation loss falls too.", verdict, escape(text), "validation", lacks)
+        verdict = "confirmed" if last < first else "refuted"
+    return Finding("The validation loss falls too.", verdict, escape(text), "validation", needs)
 
 
 def _validation_ends(variant: VariantEvidence) -> tuple[float, float]:
@@ -124,9 +123,8 @@ def loss_quality_finding(evidence: Evidence) -> Finding | None:
         f"{count(variant.evaluate['num_images'])} samples are recognised, of real images {percent_interval(real)}: "
         f"a gap of {unsigned(points(gap))}, where one of less than {100 * SMALL_GAP:g} points would count as good."
     )
-    lacks = f"more samples of {variant.spec.title}"
+    needs = f"more samples of {variant.spec.title}"
     if round(loss, 3) > low:
         verdict, text = "not answered", f"{text} A loss above the source's {low:.3f} is not taken for low."
-        lacks = f"a validation loss of {low:.3f} or less of {variant.spec.title}"
-    lacks = lacks if verdict == "not answered" else ""
-    return Finding("A low loss means good samples.", verdict, escape(text), "low_loss", lacks)
+        needs = f"a validation loss of {low:.3f} or less of {variant.spec.title}"
+    return Finding("A low loss means good samples.", verdict, escape(text), "low_loss", needs)

@@ -203,7 +203,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "source": source,
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
-        "mixture_models": [v for v in evidence.variants if getattr(v.spec.process, "prior", "") == "mixture"],
+        "mixture_models": [variant for variant in evidence.variants if variant.mends_mixture],
         "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
         "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},

@@ -84,9 +84,8 @@ def steps_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: flo
     rows = reverse_rows(recognition, source.name)
     picture, guess = (settled_median(settling_points(rows, seen), confidence) for seen in ("noisy", "guess"))
     text = f"{source.spec.title}: {settling_text(rows, confidence)} {SIGHT} {OTHER_SYSTEMS}"
-    verdict = steps_verdict(picture, guess)
-    lacks = f"more samples of {source.spec.title} that the critic recognises" if verdict == "not answered" else ""
-    return Finding(claim, verdict, escape(text), "settling", lacks)
+    needs = f"more samples of {source.spec.title} that the critic recognises"
+    return Finding(claim, steps_verdict(picture, guess), escape(text), "settling", needs)
 
 
 def reverse_rows(recognition: pd.DataFrame, variant: str) -> pd.DataFrame:

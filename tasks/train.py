@@ -77,7 +77,8 @@ def run_training(
         sweep_recorded()  # what is recorded was asked for anew
         ranks.meet(sha256_json(config), device)
         twin = finished_twin(config, others)
-        if ranks.largest(int(twin is not None), device) and twin:  # the others hear of it here
+        ranks.largest(int(twin is not None), device)  # the others hear of it here
+        if twin:
             return take_over(variant, twin)
         split = load_split("train")
         run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)

@@ -23,8 +23,8 @@ def training_finding(evidence: Evidence, recognition: pd.DataFrame, confidence: 
     if source is None:
         return Finding(claim, "not answered", escape(text), "training", THE_SOURCE)
     verdict = training_change(recognition, source.name).verdict(confidence)
-    lacks = f"a longer training of {source.spec.title}, or more images followed through it"
-    return Finding(claim, verdict, escape(text), "training", lacks if verdict == "not answered" else "")
+    needs = f"a longer training of {source.spec.title}, or more images followed through it"
+    return Finding(claim, verdict, escape(text), "training", needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def training_change(recognition: pd.DataFrame, variant: str) -> TrainingChange:
 
 def head_start_text(evidence: Evidence, recognition: pd.DataFrame) -> Markdown | None:
     """How many samples a closed-form guess gets right before any training; None where no model has such a guess."""
-    guessing = [v for v in evidence.trained() if getattr(v.spec.process, "prior", "") == "mixture"]
+    guessing = [variant for variant in evidence.trained() if variant.mends_mixture]
     if not guessing:
         return None
     found = [(variant.spec.title, training_change(recognition, variant.name)) for variant in guessing]

@@ -19,14 +19,19 @@ class Finding:
         verdict: what the measurements say.
         text: the figures behind the verdict.
         question: the key of the question in :mod:`tasks.questions` that the claim answers.
-        lacks: where it is not answered, what a build that answers it has, in words.
+        needs: what a build that answers it has, in words; empty where every build answers it.
     """
 
     claim: str
     verdict: Verdict
     text: Markdown
     question: str
-    lacks: str = ""
+    needs: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """What this build would need to answer it; empty where it does."""
+        return self.needs if self.verdict == "not answered" else ""
 
 
 def sign_verdict(net: Interval) -> Verdict:
