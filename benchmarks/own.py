@@ -46,9 +46,10 @@ class Own:
 
     def step(self, share: float) -> bool:
         """See :class:`benchmarks.contenders.Contender`; the learning rate follows the steps, not the time."""
-        if next(self._steps, None) is None:
+        report = next(self._steps, None)
+        if report is None:
             return False
-        self._run.ema.update(self._run.diffusion)
+        self._run.take_in(report)
         return True
 
     def loss(self) -> Tensor:

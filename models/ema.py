@@ -13,7 +13,8 @@ class Ema(nn.Module, Generic[Model]):
     """Exponential moving average of a model's parameters, with a warm-up.
 
     The n-th update (n from 0) keeps ``min(decay, (1 + n) / (10 + n))`` of the average, so that the first, random
-    weights are soon forgotten. Buffers are copied, not averaged. ``state_dict`` holds the averaged model and ``n``.
+    weights are soon forgotten. Buffers are copied, not averaged. The caller counts the updates: a count among the
+    tensors would have to be read back from a GPU before each of them.
 
     Args:
         model: the model to follow; it is copied and left untouched.
@@ -23,26 +24,22 @@ class Ema(nn.Module, Generic[Model]):
         model: the averaged copy, in evaluation mode, without gradients.
     """
 
-    n: Tensor
-
     def __init__(self, model: Model, decay: float) -> None:
         super().__init__()
         self.model: Model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
-        self.register_buffer("n", torch.tensor(0))
 
     @torch.no_grad()
-    def update(self, model: Model) -> None:
+    def update(self, model: Model, n: int) -> None:
         """Take in the model's current weights.
 
         Args:
             model: same architecture and device as the averaged copy.
+            n: updates before this one.
         """
-        n = int(self.n.item())
         kept = min(self.decay, (1 + n) / (10 + n))
         averaged: list[Tensor] = list(self.model.parameters())
         current: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(averaged, current, 1.0 - kept)
         for copied, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             copied.copy_(buffer)
-        self.n += 1

@@ -58,8 +58,8 @@ class TrainingRun:
 
     def take_in(self, report: StepReport) -> None:
         """Follow a step that was taken."""
+        self.ema.update(self.diffusion, self.step)
         self.step = report.step
-        self.ema.update(self.diffusion)
         self.window.append(report.loss)
 
     def trained_by(self, count: int) -> None:

@@ -32,8 +32,8 @@ def test_average_equals_the_weighted_sum() -> None:
     model = Toy(1.0)
     ema = Ema(model, decay)
     kept = [min(decay, (1 + n) / (10 + n)) for n in range(len(values))]
-    for value in values:
-        ema.update(filled(model, value))
+    for n, value in enumerate(values):
+        ema.update(filled(model, value), n)
     expected = math.prod(kept) * 1.0
     expected += sum((1 - kept[n]) * math.prod(kept[n + 1 :]) * value for n, value in enumerate(values))
     assert kept[-1] == decay
@@ -44,8 +44,8 @@ def test_average_equals_the_weighted_sum() -> None:
 def test_warm_up_forgets_the_first_weights_by_the_closed_product() -> None:
     """With decay 1 - 1e-9 the share of the start left after N updates is N! 9! / (N + 9)!."""
     ema = Ema(Toy(1.0), 1.0 - 1e-9)
-    for _ in range(20):
-        ema.update(Toy(0.0))
+    for n in range(20):
+        ema.update(Toy(0.0), n)
     left = math.factorial(20) * math.factorial(9) / math.factorial(29)
     assert ema.model.weight[0].item() == pytest.approx(left, rel=1e-9)
 
@@ -54,24 +54,24 @@ def test_steady_state_lags_by_a_geometric_series() -> None:
     """A jump from 0 to 1 is followed as 1 - decay^m."""
     model = Toy(0.0)
     ema = Ema(model, 0.5)
-    for _ in range(60):
-        ema.update(model)
+    for n in range(60):
+        ema.update(model, n)
     for m in range(1, 6):
-        ema.update(filled(model, 1.0))
+        ema.update(filled(model, 1.0), 59 + m)
         assert ema.model.weight[0].item() == pytest.approx(1.0 - 0.5**m, rel=1e-12)
 
 
 def test_decay_zero_is_the_model_itself() -> None:
     model = Toy(1.0)
     ema = Ema(model, 0.0)
-    ema.update(filled(model, 0.1))
+    ema.update(filled(model, 0.1), 0)
     assert torch.equal(ema.model.weight, model.weight)
 
 
 def test_buffers_are_copied() -> None:
     model = Toy(1.0)
     ema = Ema(model, 0.9)
-    ema.update(filled(model, 6.0))
+    ema.update(filled(model, 6.0), 0)
     assert ema.model.get_buffer("statistic").item() == 6.0
     assert ema.model.get_buffer("count").item() == 6
 
@@ -79,7 +79,7 @@ def test_buffers_are_copied() -> None:
 def test_the_copy_is_separate_in_evaluation_mode_and_without_gradients() -> None:
     model = Toy(1.0)
     ema = Ema(model, 0.9)
-    ema.update(filled(model, 3.0))
+    ema.update(filled(model, 3.0), 0)
     assert model.training
     assert model.weight.requires_grad
     assert not ema.model.training
@@ -90,16 +90,15 @@ def test_the_copy_is_separate_in_evaluation_mode_and_without_gradients() -> None
 def test_restored_average_continues_bit_for_bit() -> None:
     model = Toy(1.0)
     unbroken = Ema(model, 0.999)
-    for value in (2.0, 5.0, 3.0):
-        unbroken.update(filled(model, value))
+    for n, value in enumerate((2.0, 5.0, 3.0)):
+        unbroken.update(filled(model, value), n)
     resumed = Ema(Toy(9.0), 0.999)
     resumed.load_state_dict(unbroken.state_dict())
-    assert resumed.n.item() == 3
-    for value in (8.0, 0.3):
-        unbroken.update(filled(model, value))
-        resumed.update(model)
+    for n, value in enumerate((8.0, 0.3), start=3):
+        unbroken.update(filled(model, value), n)
+        resumed.update(model, n)
     assert torch.equal(resumed.model.weight, unbroken.model.weight)
-    assert sorted(unbroken.state_dict()) == ["model.count", "model.statistic", "model.weight", "n"]
+    assert sorted(unbroken.state_dict()) == ["model.count", "model.statistic", "model.weight"]
 
 
 def test_saved_state_does_not_share_memory_with_the_model() -> None:
