@@ -188,7 +188,7 @@ def main() -> None:
 
 def page(facts: Facts, trained: list[Trained]) -> str:
     """The measurements for people."""
-    told = f"""
+    told = f"""\
 From `make gpu`, then `python -m benchmarks.gpu`: training in batches of {facts.batch:,}, in {facts.precision}. The
 product of two matrices of {MATRIX} x {MATRIX} runs at {facts.matrix_gflops / 1e3:.0f} TFLOP/s, the better of the
 network's two sizes of convolution, forward and backward, at {facts.convolution_gflops / 1e3:.0f}. Sampling with

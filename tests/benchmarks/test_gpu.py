@@ -19,6 +19,7 @@ def test_shares_are_of_the_rates_beside_them() -> None:
 
 
 def test_the_page_names_card_and_rates() -> None:
+    assert "\n\nFrom `make gpu`" in page(FACTS, [])
     told = " ".join(page(FACTS, []).split())
     for fact in ("batches of 1,024, in bfloat16", "at 700 TFLOP/s", "at 480.", "10 evaluations", "4,321 images/s"):
         assert fact in told
