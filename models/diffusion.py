@@ -111,6 +111,24 @@ class Diffusion(nn.Module, ABC):
             Loss per image, mean over its pixels, shape (B,).
         """
 
+    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+        """How badly the answer at a noise level agrees with that at a weaker one; see :mod:`models.consistency`.
+
+        Args:
+            x0: encoded clean images, shape (B, 1, 28, 28).
+            labels: int64 class per image, shape (B,).
+            keep: 1 to show the label to the network, 0 to hide it, float, shape (B,).
+            draw: noise levels and noise.
+            share: the weaker level, as a share of the other.
+
+        Returns:
+            Loss per image, shape (B,).
+
+        Raises:
+            TypeError: the process is not continuous, so it has no such level.
+        """
+        raise TypeError(f"{type(self).__name__} cannot be tuned to jump")
+
     @abstractmethod
     def sample(
         self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
@@ -138,8 +156,20 @@ class Diffusion(nn.Module, ABC):
             batch: number of images.
             generator: of the device where the draw is needed.
         """
-        eps = torch.randn(batch, 1, 28, 28, generator=generator, device=generator.device)
+        eps = draw_noise(batch, generator)
         return Draw(self.draw_levels(batch, generator), eps)
+
+    def draw_evenly(self, batch: int, generator: torch.Generator) -> Draw:
+        """Noise, and noise levels spread evenly over the noise scale, for :meth:`consistency_loss`.
+
+        Args:
+            batch: number of images.
+            generator: of the device where the draw is needed.
+
+        Raises:
+            TypeError: see :meth:`consistency_loss`.
+        """
+        raise TypeError(f"{type(self).__name__} cannot be tuned to jump")
 
     def probe(self, batch: int, share: float, generator: torch.Generator) -> Draw:
         """Noise at one level for all images, to validate by noise level.
@@ -150,4 +180,9 @@ class Diffusion(nn.Module, ABC):
             generator: a CPU generator.
         """
         level = torch.full((batch,), self.level_value(share))
-        return Draw(level, torch.randn(batch, 1, 28, 28, generator=generator))
+        return Draw(level, draw_noise(batch, generator))
+
+
+def draw_noise(batch: int, generator: torch.Generator) -> Tensor:
+    """Standard normal noise for images, shape (batch, 1, 28, 28), on the generator's device."""
+    return torch.randn(batch, 1, 28, 28, generator=generator, device=generator.device)

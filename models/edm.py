@@ -3,12 +3,14 @@
 The noisy image is x0 + sigma * eps. The network works on inputs, targets and losses of unit size at every sigma.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import Diffusion, Draw, SampleStep
+from models.consistency import jumps, pseudo_huber
+from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
 from models.guidance import guided
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
@@ -73,6 +75,12 @@ class Edm(Diffusion):
         """Stratified sigma of the described density (Karras et al. 2022, table 1), float32, shape (batch,)."""
         return sigma_quantile(stratified_uniform(batch, generator), self.spec).to(torch.float32)
 
+    def draw_evenly(self, batch: int, generator: torch.Generator) -> Draw:
+        """Stratified in ln(sigma) over the noise scale of training; see :meth:`Diffusion.draw_evenly`."""
+        weakest, strongest = (math.log(self.level_value(share)) for share in (0.0, 1.0))
+        sigma = (weakest + stratified_uniform(batch, generator) * (strongest - weakest)).exp()
+        return Draw(sigma.to(torch.float32), draw_noise(batch, generator))
+
     def level_value(self, share: float) -> float:
         """Sigma at a share of the noise scale of training; see :func:`models.times.sigma_at`."""
         return sigma_at(share, self.spec)
@@ -99,6 +107,16 @@ class Edm(Diffusion):
         x = x0 + sigma.view(-1, 1, 1, 1) * draw.eps.to(x0)
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
+
+    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+        """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.consistency_loss`."""
+        sigma, eps = draw.level.to(x0), draw.eps.to(x0)
+        answer = self.denoise(x0 + sigma.view(-1, 1, 1, 1) * eps, sigma, labels, keep)
+        weaker = share * sigma
+        with torch.no_grad():
+            target = self.denoise(x0 + weaker.view(-1, 1, 1, 1) * eps, weaker, labels, keep)
+        squared = (answer - target).square().mean(dim=(1, 2, 3)) / self.prior.error(sigma).square()
+        return pseudo_huber(squared)
 
     def weight(self, sigma: Tensor) -> Tensor:
         """What the error of the clean image counts for at noise levels ``sigma``, shape (B,).
@@ -131,6 +149,8 @@ class Edm(Diffusion):
         if sampler.start == "prior":
             start = self.prior.draw(sigma, labels, eps, noise.uniform())
         denoise = guided(self.denoise, labels, sampler.guidance)
+        if sampler.kind == "consistency":
+            return jumps(denoise, sigmas, start, draw)
         if sampler.kind == "heun":
             return heun(denoise, sigmas, start, draw, sampler.churn)
         return MULTISTEP[sampler.kind](denoise, sigmas, start)

@@ -159,6 +159,8 @@ class TrainingSpec:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     steps: int
+    consistency_steps: int
+    """How many of the steps, the last ones, tune the model to jump; see :mod:`models.consistency`."""
     batch: int
     optimizer: Literal["adam", "muon"]
     """``muon``: orthogonalised momentum for the hidden weight matrices, Adam for everything else."""
@@ -194,10 +196,17 @@ class TrainingSpec:
         positive = self.optimizer == "muon"
         require(positive == (self.muon_lr > 0.0) and self.muon_lr <= 1.0, "muon_lr", "above 0 with muon, 0 with adam")
         require(0 <= self.warmup_steps < self.steps, "warmup_steps", "a number from 0 up to, not including, steps")
+        others = 0 <= self.consistency_steps < self.steps - self.warmup_steps
+        require(others, "consistency_steps", "a number from 0 up to, not including, steps - warmup_steps")
         require(0.0 < self.grad_clip <= 1000.0, "grad_clip", "a number above 0, at most 1000")
         require(0.0 <= self.ema_decay < 1.0, "ema_decay", "a number from 0 up to, not including, 1")
         require(0 <= self.repeat <= 1000, "repeat", "a number from 0 to 1000")
         require(0.0 <= self.label_drop < 1.0, "label_drop", "a number from 0 up to, not including, 1")
+
+    @property
+    def denoising_steps(self) -> int:
+        """The steps before any consistency tuning."""
+        return self.steps - self.consistency_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,14 +234,14 @@ class DiscreteSamplerSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigmaSamplerSpec:
-    """Samplers of the probability-flow ODE over sigma.
+    """Samplers over sigma: of the probability-flow ODE, and jumps.
 
-    Heun (Karras et al. 2022), DPM-Solver++ of second and third order (Lu et al. 2022), iPNDM (Zhang and Chen 2023) and
-    UniPC (Zhao et al. 2023).
+    Heun (Karras et al. 2022), DPM-Solver++ of second and third order (Lu et al. 2022), iPNDM (Zhang and Chen 2023),
+    UniPC (Zhao et al. 2023), and consistency (Song et al. 2023), which suits a model that was tuned to jump.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
+    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc", "consistency"]
     steps: int
     churn: float
     """S_churn of Heun's method: noise added in all steps together, in units of sigma. Must be 0 for the others."""

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.consistency import weaker_share
 from models.diffusion import Diffusion, Draw
 from models.layers import reseed_dropout
 from models.muon import Muon, split_parameters
 from models.spec import TrainingSpec
 
 ADAM_BETAS = (0.9, 0.99)
+TUNING_LR = 0.1
+"""Where the learning rates begin in consistency tuning, as a share of their peaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +107,19 @@ class NonFiniteError(ArithmeticError):
 def lr_factor(step: int, spec: TrainingSpec) -> float:
     """Share of the peak learning rate at a step: linear warm-up, then constant or linear to 0 at the end.
 
+    Steps of consistency tuning come after that end, and fall from :data:`TUNING_LR` to 0.
+
     Args:
         step: steps done before this one, 0 <= step < ``spec.steps``.
-        spec: warm-up length, decay and number of steps.
+        spec: warm-up length, decay and numbers of steps.
     """
     if step < spec.warmup_steps:
         return (step + 1) / (spec.warmup_steps + 1)
+    if step >= spec.denoising_steps:
+        return TUNING_LR * (spec.steps - step) / spec.consistency_steps
     if spec.decay == "constant":
         return 1.0
-    return (spec.steps - step) / (spec.steps - spec.warmup_steps)
+    return (spec.denoising_steps - step) / (spec.denoising_steps - spec.warmup_steps)
 
 
 def build_optimizers(diffusion: Diffusion, spec: TrainingSpec) -> list[Optimizer]:
@@ -140,7 +147,7 @@ def train_steps(
     start: int = 0,
     peers: Peers = ALONE,
 ) -> Iterator[StepReport]:
-    """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item.
+    """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item, and tune it to jump if asked to.
 
     Args:
         diffusion: the model, changed in place.
@@ -163,7 +170,7 @@ def train_steps(
         factor = lr_factor(step, spec)
         reseed_dropout(diffusion, batch.seed)
         with precision:
-            loss = diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
+            loss = _losses(diffusion, batch, step, spec).mean()
         torch.autograd.backward(loss)
         shared = peers.average(loss.detach(), parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
@@ -174,6 +181,14 @@ def train_steps(
             _update(optimizer, factor)
         lr, images = spec.lr * factor, len(batch.labels) * peers.count
         yield StepReport(step=step + 1, loss=mean, grad_norm=length, lr=lr, images=images)
+
+
+def _losses(diffusion: Diffusion, batch: Batch, step: int, spec: TrainingSpec) -> Tensor:
+    asked = batch.x0, batch.labels, batch.keep, batch.draw
+    tuned = step - spec.denoising_steps
+    if tuned < 0:
+        return diffusion.loss(*asked)
+    return diffusion.consistency_loss(*asked, weaker_share(tuned / spec.consistency_steps))
 
 
 def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:

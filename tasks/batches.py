@@ -42,7 +42,7 @@ def training_batches(
     """The batches of steps ``start`` to ``spec.steps``, each drawn from the generator of its own step.
 
     Args:
-        diffusion: encodes the images and draws noise levels.
+        diffusion: encodes the images and draws noise levels, those of steps that tune it to jump evenly.
         split: training images and labels.
         spec: batch size, number of steps and share of hidden labels.
         seed: the user's seed.
@@ -54,7 +54,7 @@ def training_batches(
     for step in range(start, spec.steps):
         chosen = order.indices(step)
         generator = torch_generator(seed, "train", step, device=device)
-        draw = diffusion.draw(len(chosen), generator)
+        draw = (diffusion.draw if step < spec.denoising_steps else diffusion.draw_evenly)(len(chosen), generator)
         keep = torch.rand(len(chosen), generator=generator, device=device) >= spec.label_drop
         x0, dropout_seed = diffusion.encode(images[chosen]), derived_seed(seed, "dropout", step)
         yield Batch(x0, labels[chosen], keep.to(torch.float32), draw, dropout_seed)

@@ -23,6 +23,12 @@ Contrast = tuple[VariantEvidence, VariantEvidence]
 SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "beta_end", "zero_terminal"))
 """Settings that say how fast images are destroyed."""
 
+TUNING = frozenset(
+    {"training.steps", "training.consistency_steps"}
+    | {f"sampling.{key}" for key in ("kind", "steps", "sigma_min", "sigma_max")}
+)
+"""Settings in which a model that was tuned to jump differs from the one that was not."""
+
 PRIOR = frozenset(f"process.{key}" for key in ("prior", "components", "rank", "subspace"))
 """Settings that say what a network is given to mend."""
 
@@ -36,6 +42,11 @@ def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
     """
     pairs = itertools.combinations(evidence.variants, 2)
     return [(later, earlier) for earlier, later in pairs if _is_between(_changed(earlier.spec, later.spec), settings)]
+
+
+def tunings(evidence: Evidence) -> list[Contrast]:
+    """Every two variants of which one is the other, tuned to jump: trained alike before, and sampled by jumps."""
+    return [pair for pair in differing(evidence, TUNING) if _is_tuned_from(pair[0].spec, pair[1].spec)]
 
 
 def repairs(evidence: Evidence) -> list[Contrast]:
@@ -60,6 +71,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "prior": partial(differing, settings=PRIOR),
     "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
+    "jumps": tunings,
     "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
@@ -129,6 +141,11 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 
 def _distance(variant: VariantEvidence) -> str:
     return number_interval(interval_beside(variant.evaluate, "fid"))
+
+
+def _is_tuned_from(one: Variant, other: Variant) -> bool:
+    before = one.training.denoising_steps == other.training.steps
+    return before and one.training.consistency_steps > 0 == other.training.consistency_steps
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:

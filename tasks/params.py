@@ -263,6 +263,14 @@ class Variant:
         if isinstance(self.process, EdmSpec):
             shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
+        if self.training.consistency_steps > 0:
+            self._require_tunable()
+
+    def _require_tunable(self) -> None:
+        continuous = isinstance(self.process, EdmSpec)
+        require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
+        whole = getattr(self.network, "dropout", 0.0) == 0.0
+        require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,6 +118,12 @@ QUESTIONS = (
         "one model sampled with several numbers of steps: by a sweep that tries its own sampler, or as two variants",
         _experiment("steps"),
     ),
+    Question(
+        "jumps",
+        "Can a model be tuned to need fewer evaluations?",
+        "two variants of which the later is the other's training with steps that tune it to jump",
+        _experiment("jumps"),
+    ),
     Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),
     Question(
         "skips",
@@ -203,4 +209,5 @@ QUESTIONS = (
         _no_build,
     ),
 )
-"""Every question of the source in the order of the report, and five of this project: "repair" to "prior", "repeat"."""
+"""Every question of the source in the order of the report, and six of this project: "repair" to "prior", "jumps" and
+"repeat"."""

@@ -14,5 +14,6 @@ def sampler_name(sampler: SamplerSpec) -> str:
         "dpmpp_3m": "DPM-Solver++(3M)",
         "ipndm": "iPNDM",
         "unipc": "UniPC",
+        "consistency": "Consistency jumps",
     }
     return names[sampler.kind]

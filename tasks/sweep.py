@@ -171,9 +171,9 @@ def own_attempt(spec: Variant) -> Attempt:
 def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
     """The samplers to try, each once and at its smallest budget, beside the variant's own.
 
-    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
-    starts from its prior, its own is tried from pure noise too. Heun's method takes as many steps as come nearest to
-    the number of evaluations from below.
+    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names, or where
+    its own is jumps by those alone; where it starts from its prior, its own is tried from pure noise too. Heun's method
+    takes as many steps as come nearest to the number of evaluations from below.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -195,7 +195,8 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         return []
     if isinstance(own, SigmaSamplerSpec):
         noisy = [] if own.start == "noise" else [_from_noise(own, looks, sweep.noise_sigma_max)]
-        return [*(_along_sigma(own, kind, looks) for kind in sweep.samplers), *noisy]
+        kinds = (own.kind,) if own.kind == "consistency" else sweep.samplers
+        return [*(_along_sigma(own, kind, looks) for kind in kinds), *noisy]
     if looks > getattr(spec.process, "steps", looks):
         return []
     return [replace(own, kind="ddim", steps=looks, eta=eta) for eta in (0.0, 1.0)]

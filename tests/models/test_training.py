@@ -15,6 +15,7 @@ from tests.models.processes import ddpm
 
 SPEC = TrainingSpec(
     steps=10,
+    consistency_steps=0,
     batch=4,
     optimizer="adam",
     lr=0.01,

@@ -1,12 +1,15 @@
 """Every epoch shows every image once, in an order that is a function of (seed, step)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from models.build import build_diffusion
 from tasks.batches import BatchOrder, training_batches
 from tasks.dataset import Split
-from tests.tasks.small_variants import COURSE, SEED, TRAINING
+from tasks.seeds import torch_generator
+from tests.tasks.small_variants import COURSE, FLAGSHIP, SEED, TRAINING
 
 CPU = torch.device("cpu")
 
@@ -49,8 +52,6 @@ def test_a_resumed_stream_repeats_the_unbroken_one() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.2])
 def test_labels_are_hidden_as_often_as_asked(share: float) -> None:
-    from dataclasses import replace
-
     split = Split(torch.zeros(500, 28, 28, dtype=torch.uint8), torch.zeros(500, dtype=torch.int64))
     spec = replace(TRAINING, batch=500, steps=20, label_drop=share)
     diffusion = build_diffusion(COURSE.network, COURSE.process, seed=1)
@@ -58,3 +59,17 @@ def test_labels_are_hidden_as_often_as_asked(share: float) -> None:
     hidden = 1.0 - torch.cat([batch.keep for batch in batches]).mean().item()
     # Five standard deviations of a share of 10,000 draws
     assert hidden == pytest.approx(share, abs=5 * (share * (1 - share) / 10_000) ** 0.5)
+
+
+def test_steps_that_tune_draw_their_levels_evenly() -> None:
+    split = Split(torch.zeros(8, 28, 28, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
+    diffusion = build_diffusion(FLAGSHIP.network, FLAGSHIP.process, SEED)
+    spec = replace(FLAGSHIP.training, batch=8, warmup_steps=0, steps=4, consistency_steps=2)
+    drawn = [batch.draw for batch in training_batches(diffusion, split, spec, SEED, 0, CPU)]
+    expected = [
+        draw(8, torch_generator(SEED, "train", step))
+        for step, draw in enumerate([diffusion.draw] * 2 + [diffusion.draw_evenly] * 2)
+    ]
+    for ours, theirs in zip(drawn, expected, strict=True):
+        assert torch.equal(ours.level, theirs.level)
+        assert torch.equal(ours.eps, theirs.eps)

@@ -100,6 +100,8 @@ BAD_VALUES = [
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
+    ("variants.flagship.training.consistency_steps", "2000", "up to, not including, steps - warmup_steps"),
+    ("variants.course.training.consistency_steps", "10", "0 with a ddpm process"),
     ("variants.flagship.training.repeat", "-1", "repeat"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     (
@@ -292,6 +294,16 @@ def test_two_variants_must_not_share_a_title() -> None:
     )
     content["variants"]["copy"]["title"] = "Course DDPM, copied"
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
+
+
+def test_a_network_with_dropout_cannot_be_tuned() -> None:
+    content = copy.deepcopy(CONTENT)
+    flagship = content["variants"]["flagship"]
+    flagship["training"]["consistency_steps"] = 100
+    parse_params(content, "params.yaml")
+    flagship["network"]["dropout"] = 0.1
+    with pytest.raises(ConfigError, match=r"variants\.flagship\.network\.dropout: got 0\.1; expected 0 with training"):
+        parse_params(content, "params.yaml")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,23 @@ def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evide
     assert keys(evidence) - keys(replace(evidence, variants=(*evidence.variants, without))) == {"prior"}
 
 
+@pytest.mark.parametrize(("tuning", "total", "answers"), [(60, 560, True), (60, 561, False), (0, 560, False)])
+def test_a_model_tuned_after_the_same_training_answers_for_jumps(
+    evidence: Evidence, tuning: int, total: int, answers: bool
+) -> None:
+    flagship = evidence.variants[1]
+    plain = replace(flagship.spec, training=replace(flagship.spec.training, steps=500))
+    student = replace(
+        plain,
+        title="Student",
+        training=replace(plain.training, steps=total, consistency_steps=tuning),
+        sampling=replace(plain.sampling, kind="consistency", steps=2, sigma_min=1.0),
+    )
+    pair = (replace(flagship, spec=plain), replace(flagship, name="student", spec=student))
+    build = replace(evidence, variants=(evidence.variants[0], *pair))
+    assert ("jumps" not in keys(build)) == answers
+
+
 def with_target(evidence: Evidence, target: str, precision: str, device: str = "cpu") -> Evidence:
     """The build with one more variant: the course's with another target, sampled in that precision."""
     course = evidence.variants[0]

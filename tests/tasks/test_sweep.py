@@ -60,6 +60,12 @@ def test_what_starts_from_its_prior_is_tried_from_noise_too() -> None:
     assert {attempt.sampler.sigma_max for attempt in others if attempt.sampler.kind == "dpmpp_2m"} == {40.0}
 
 
+def test_what_was_tuned_to_jump_is_tried_with_jumps_alone() -> None:
+    jumping = replace(NOISY, sampling=replace(NOISY.sampling, kind="consistency", steps=2))
+    wanted = [(3, "Consistency jumps", 3), (6, "Consistency jumps", 6)]
+    assert described(candidates(jumping, SWEEP)) == wanted
+
+
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
     wanted = [(3, "DDIM", 3), (3, "DDPM", 3), (6, "DDIM", 6), (6, "DDPM", 6)]
     assert described(candidates(COURSE, SWEEP)) == wanted

@@ -78,7 +78,11 @@ def losses(variant: str) -> pd.DataFrame:
 DROPOUT = replace(FLAGSHIP, network=replace(FLAGSHIP.network, dropout=0.3))
 
 
-@pytest.mark.parametrize("spec", [COURSE, FLAGSHIP, DROPOUT], ids=["course", "flagship", "dropout"])
+STUDENT = replace(FLAGSHIP, training=replace(FLAGSHIP.training, consistency_steps=6))
+"""Killed once before its tuning and once in it."""
+
+
+@pytest.mark.parametrize("spec", [COURSE, FLAGSHIP, DROPOUT, STUDENT], ids=["course", "flagship", "dropout", "student"])
 @pytest.mark.parametrize(
     ("number", "compute"), [(signal.SIGTERM, replace(CPU, threads=2)), (signal.SIGINT, CPU_BFLOAT16)]
 )

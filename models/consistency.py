@@ -1,0 +1,57 @@
+"""Consistency models (Song et al. 2023): from any noise level to the clean image in one jump, or in a few.
+
+A trained denoiser D is tuned until it gives the same answer all along the way of an image into noise, as in Geng et al.
+2024 ("Consistency models made easy"): D(x0 + t * eps; t) is drawn to D(x0 + r * eps; r) at a weaker level r of the same
+noise, which is held fixed. r / t rises towards 1 during the tuning: at first the target is close to the image itself,
+which a denoiser was trained for, and in the end the two levels are too near for the error between them to add up.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from models.diffusion import SampleStep
+from models.samplers import DrawNoise, Predict
+from models.sigma_samplers import levels, pairs
+
+STAGES = 4
+"""How often r / t is moved towards 1: 1/2, 3/4, 7/8 and 15/16 (Geng et al. 2024, equation 11, without its n(t))."""
+
+SOFTNESS = 0.03
+"""c of the pseudo-Huber loss, in units of the root mean square error that D starts from."""
+
+
+def weaker_share(progress: float) -> float:
+    """How far down the way of an image the target lies, r / t.
+
+    Args:
+        progress: share of the tuning that is done, from 0 up to 1.
+    """
+    stage = min(int(STAGES * progress), STAGES - 1)
+    return 1.0 - 0.5 ** (stage + 1)
+
+
+def pseudo_huber(squared: Tensor) -> Tensor:
+    """sqrt(e^2 + c^2) - c (Song and Dhariwal 2023, section 3.3): quadratic near 0, and far from it no outlier rules.
+
+    Args:
+        squared: e^2, in squared units of the error that D starts from.
+    """
+    return (squared + SOFTNESS**2).sqrt() - SOFTNESS
+
+
+def jumps(denoise: Predict, sigmas: Tensor, x: Tensor, noise: DrawNoise) -> Iterator[SampleStep]:
+    """Jump to the clean image, noise it less than before, and jump again (Song et al. 2023, algorithm 1).
+
+    Args:
+        denoise: D, told sigma.
+        sigmas: falling levels that end with 0, shape (steps + 1,); one evaluation for each but the last.
+        x: the start, noisy images at ``sigmas[0]``.
+        noise: the fresh noise of every jump but the first.
+    """
+    total = len(sigmas) - 1
+    for index, (sigma, following) in enumerate(pairs(sigmas)):
+        x0 = denoise(x, levels(sigma, x))
+        yield SampleStep(index, total, sigma, x, x0)
+        x = x0 + following * noise() if following > 0.0 else x0
+    yield SampleStep(total, total, 0.0, x, x)

@@ -1,0 +1,224 @@
+"""Jumps on Gaussian data, where the exact answer is known; the tuning's loss by hand; its place in the training."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from models.consistency import SOFTNESS, jumps, pseudo_huber, weaker_share
+from models.ddpm import Ddpm
+from models.diffusion import Draw
+from models.edm import Edm
+from models.noise import ImageNoise
+from models.samplers import Predict
+from models.sigma_samplers import sigma_grid
+from models.spec import SigmaSamplerSpec
+from models.training import Batch, build_optimizers, lr_factor, train_steps
+from tests.models.processes import ddpm, edm
+from tests.models.test_training import SPEC, Scaled
+
+MEAN, STD = -0.4, 0.5
+SIGMA_MAX = 2.0
+TUNED = replace(SPEC, steps=10, consistency_steps=4)
+
+
+def endpoint(x: Tensor, sigma: Tensor) -> Tensor:
+    """Where the ODE leads from x for data N(m, s^2): the answer of a perfect consistency model."""
+    return MEAN + STD * (x - MEAN) / (STD**2 + sigma.view(-1, 1, 1, 1).square()).sqrt()
+
+
+def expectation(x: Tensor, sigma: Tensor) -> Tensor:
+    """E[x0 | x] for the same data: the answer of a perfect denoiser."""
+    variance = sigma.view(-1, 1, 1, 1).square()
+    return (STD**2 * x + variance * MEAN) / (STD**2 + variance)
+
+
+def moments(answer: Predict, steps: int) -> tuple[float, float]:
+    """Mean and standard deviation of what jumps return from N(m, s^2 + sigma_max^2), exactly.
+
+    A result is a + b * start + sum of c_k * z_k; one image is run for each of these numbers, the first for a.
+    """
+    units = torch.eye(steps + 1, dtype=torch.float64)[:, 1:]  # of the start, then of each fresh noise
+    inputs = iter(units.unbind(dim=1))
+    grid = sigma_grid(steps, 0.3, SIGMA_MAX, 7.0)
+
+    def drawn() -> Tensor:
+        return next(inputs).view(-1, 1, 1, 1)
+
+    results = list(jumps(answer, grid, drawn(), drawn))[-1].x.flatten()
+    a, b, *c = [results[0], *(results[1:] - results[0])]
+    variance = b**2 * (STD**2 + SIGMA_MAX**2) + sum(each**2 for each in c)
+    return float(a + b * MEAN), float(variance**0.5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_jumps_of_a_perfect_consistency_model_return_the_data_in_any_number(steps: int) -> None:
+    assert moments(endpoint, steps) == pytest.approx((MEAN, STD), abs=1e-12)
+
+
+def test_a_denoiser_that_jumps_returns_averages() -> None:
+    """What tuning is for: in one jump of a perfect denoiser, s^2 / (s^2 + sigma^2) of the variance is left."""
+    mean, spread = moments(expectation, 1)
+    assert mean == pytest.approx(MEAN)
+    assert spread == pytest.approx(STD * (STD**2 / (STD**2 + SIGMA_MAX**2)) ** 0.5)
+    assert spread < moments(expectation, 2)[1] < STD
+
+
+def test_the_steps_are_the_looks_and_end_in_the_last_answer() -> None:
+    noise, seen = ImageNoise([1]), []
+    grid = sigma_grid(2, 1.0, SIGMA_MAX, 7.0)
+    for step in jumps(endpoint, grid, noise.draw(), noise.draw):
+        seen.append((step.index, step.total, step.level))
+        last = step
+    assert seen == [(0, 2, pytest.approx(2.0)), (1, 2, pytest.approx(1.0)), (2, 2, 0.0)]
+    assert torch.equal(last.x, last.x0)
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.5), (0.24, 0.5), (0.25, 0.75), (0.5, 0.875), (0.999, 0.9375)])
+def test_the_target_moves_towards_the_answer(progress: float, share: float) -> None:
+    assert weaker_share(progress) == share
+
+
+def test_pseudo_huber_is_quadratic_near_zero_and_grows_with_the_error_far_from_it() -> None:
+    small, large = torch.tensor(1e-4, dtype=torch.float64), torch.tensor(10.0, dtype=torch.float64)
+    assert pseudo_huber(torch.zeros(1)).item() == 0.0
+    assert_close(pseudo_huber(small**2), small**2 / (2.0 * SOFTNESS), rtol=1e-5, atol=0.0)
+    assert_close(pseudo_huber(large**2), large - SOFTNESS, rtol=1e-5, atol=0.0)
+
+
+class Mixing(nn.Module):
+    """A network of two parameters, one of them in a convolution, which autocast rounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 1)
+        with torch.no_grad():
+            self.convolution.weight.fill_(0.3)
+            self.convolution.bias.fill_(0.1)  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        answer: Tensor = self.convolution(x)
+        return answer * (1.0 + level.view(-1, 1, 1, 1))
+
+
+def batch(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    x0, eps = (torch.randn(4, 1, 28, 28, generator=generator) for _ in range(2))
+    level = torch.tensor([0.05, 0.3, 1.0, 3.0])
+    return Batch(0.5 * x0, torch.zeros(4, dtype=torch.int64), torch.ones(4), Draw(level, eps), seed)
+
+
+def consistency_loss(model: Edm, of: Batch, share: float) -> Tensor:
+    return model.consistency_loss(of.x0, of.labels, of.keep, of.draw, share)
+
+
+def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
+    model, asked, share = Edm(Mixing(), edm()), batch(), 0.75
+    losses = consistency_loss(model, asked, share)
+    torch.autograd.backward(losses.mean())
+    found = [parameter.grad for parameter in model.parameters()]
+    sigma = asked.draw.level
+
+    def answer(level: Tensor) -> Tensor:
+        return model.denoise(asked.x0 + level.view(-1, 1, 1, 1) * asked.draw.eps, level, asked.labels, asked.keep)
+
+    apart = (answer(sigma) - answer(share * sigma).detach()).square().mean(dim=(1, 2, 3))
+    c_out = sigma * 0.5 / (sigma**2 + 0.5**2).sqrt()
+    expected = (apart / c_out**2 + SOFTNESS**2).sqrt() - SOFTNESS
+    assert_close(losses, expected)
+    assert_close(found, list(torch.autograd.grad(expected.mean(), list(model.parameters()))))
+
+
+def test_the_loss_has_gradients_under_autocast_which_keeps_copies_of_the_weights() -> None:
+    model = Edm(Mixing(), edm())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = consistency_loss(model, batch(), 0.5).mean()
+    torch.autograd.backward(loss)
+    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0.0 for parameter in model.parameters())
+
+
+def test_a_model_that_answers_alike_everywhere_loses_nothing() -> None:
+    """D = x0 on every way: an isotropic prior's guess is not, so the images are 0 and the network cancels the noise."""
+
+    class Cancelling(nn.Module):
+        def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+            sigma = (4.0 * level).exp().view(-1, 1, 1, 1)
+            return -(0.5 / sigma) * x  # c_skip * x + c_out * this = 0 where x = sigma * eps
+
+    still = replace(batch(), x0=torch.zeros(4, 1, 28, 28))
+    model = Edm(Cancelling(), edm())
+    assert_close(consistency_loss(model, still, 0.5), torch.zeros(4), rtol=0.0, atol=1e-6)
+
+
+def test_a_discrete_process_cannot_be_tuned() -> None:
+    asked = batch()
+    model = Ddpm(Scaled(), ddpm())
+    with pytest.raises(TypeError, match="Ddpm cannot be tuned to jump"):
+        model.consistency_loss(asked.x0, asked.labels, asked.keep, asked.draw, 0.5)
+    with pytest.raises(TypeError, match="Ddpm cannot be tuned to jump"):
+        model.draw_evenly(4, torch.Generator())
+
+
+def test_the_levels_are_even_in_the_log_over_the_noise_scale() -> None:
+    drawn = Edm(Mixing(), edm()).draw_evenly(1000, torch.Generator().manual_seed(2))
+    low, high = -1.0 - 3 * 1.2, -1.0 + 3 * 1.2
+    places = (drawn.level.double().log() - low) / (high - low)
+    assert_close(places.sort().values.mul(1000).floor(), torch.arange(1000, dtype=torch.float64), rtol=0.0, atol=1.0)
+    assert drawn.eps.shape == (1000, 1, 28, 28)
+    assert not torch.equal(places, places.sort().values)
+
+
+def test_the_learning_rate_falls_twice() -> None:
+    spec = replace(TUNED, warmup_steps=2, decay="linear")
+    expected = [1 / 3, 2 / 3, 1.0, 0.75, 0.5, 0.25, 0.1, 0.075, 0.05, 0.025]
+    assert [lr_factor(step, spec) for step in range(10)] == pytest.approx(expected)
+    constant = [lr_factor(step, TUNED) for step in range(10)]
+    assert constant == pytest.approx([1.0] * 6 + [0.1, 0.075, 0.05, 0.025])
+
+
+class Noting(Edm):
+    """Notes which loss it was asked for."""
+
+    asked: list[float | None]
+
+    def loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw) -> Tensor:
+        self.asked.append(None)
+        return super().loss(x0, labels, keep, draw)
+
+    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+        self.asked.append(share)
+        return super().consistency_loss(x0, labels, keep, draw, share)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_the_last_steps_tune_wherever_the_training_was_taken_up(start: int) -> None:
+    model = Noting(Mixing(), edm())
+    model.asked = []
+
+    def given() -> Iterator[Batch]:
+        yield from (batch(step) for step in range(start, 10))
+
+    reports = list(
+        train_steps(model, build_optimizers(model, TUNED), given(), TUNED, contextlib.nullcontext(), start=start)
+    )
+    assert model.asked == [*[None] * 6, 0.5, 0.75, 0.875, 0.9375][start:]
+    assert [report.step for report in reports] == list(range(start + 1, 11))
+
+
+def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
+    sampler = SigmaSamplerSpec(
+        kind="consistency", steps=2, churn=0.0, sigma_min=1.0, sigma_max=2.0, rho=7.0, guidance=1.0, start="noise"
+    )
+    model, labels, noise = Edm(Mixing(), edm()), torch.tensor([3]), ImageNoise([5])
+    steps = list(model.sample(sampler, ImageNoise([5]), labels))
+    start, fresh = noise.draw(), noise.draw()
+
+    def answer(x: Tensor, sigma: float) -> Tensor:
+        return model.denoise(x, torch.tensor([sigma]), labels, torch.ones(1)).detach()
+
+    first = answer(2.0 * start, 2.0)
+    assert_close(steps[-1].x, answer(first + 1.0 * fresh, 1.0))
