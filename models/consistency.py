@@ -15,7 +15,7 @@ from models.samplers import DrawNoise, Predict
 from models.sigma_samplers import levels, pairs
 
 STAGES = 4
-"""How often r / t is moved towards 1: 1/2, 3/4, 7/8 and 15/16 (Geng et al. 2024, equation 11, without its n(t))."""
+"""How often r / t is moved towards 1: 1/2, 3/4, 7/8 and 15/16 (as in Geng et al. 2024, at all noise levels alike)."""
 
 SOFTNESS = 0.03
 """c of the pseudo-Huber loss, in units of the root mean square error that D starts from."""

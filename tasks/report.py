@@ -205,6 +205,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "mixture_models": [variant for variant in evidence.variants if variant.mends_mixture],
         "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
+        "tuned": [v for v in evidence.variants if v.spec.training.consistency_steps > 0],
         "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,

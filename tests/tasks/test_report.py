@@ -179,6 +179,23 @@ def test_a_sampler_that_starts_from_a_gaussian_says_so(
     assert "DDPM, Gaussian start" in unescaped(report_tables.sampling_table(evidence))
 
 
+def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = build_workspace()
+    flagship = params.variants["flagship"]
+    tuned = replace(
+        flagship,
+        training=replace(flagship.training, steps=700, consistency_steps=200),
+        sampling=replace(flagship.sampling, kind="consistency", steps=2, sigma_min=1.0),
+    )
+    assert "Tuned to jump" not in source_of(params)
+    source = source_of(replace(params, variants={**params.variants, "flagship": tuned}))
+    assert "From step 500 on Flagship is tuned to jump" in source
+    assert "Flagship: 200 steps of 700, sampled in 2 jumps" in source
+
+
 def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     workspace: tuple[Path, Params], page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
