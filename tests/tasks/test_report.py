@@ -180,10 +180,10 @@ def test_a_sampler_that_starts_from_a_gaussian_says_so(
 
 
 def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = build_workspace()
+    monkeypatch.chdir(workspace[0])
+    params = workspace[1]
     flagship = params.variants["flagship"]
     tuned = replace(
         flagship,
