@@ -111,6 +111,7 @@ class Edm(Diffusion):
     def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
         """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.consistency_loss`."""
         sigma, eps = draw.level.to(x0), draw.eps.to(x0)
+        # The answer first: autocast may use the weights that it rounds for it again, and these must carry gradients
         answer = self.denoise(x0 + sigma.view(-1, 1, 1, 1) * eps, sigma, labels, keep)
         weaker = share * sigma
         with torch.no_grad():

@@ -208,6 +208,10 @@ class TrainingSpec:
         """The steps before any consistency tuning."""
         return self.steps - self.consistency_steps
 
+    def tunes(self, step: int) -> bool:
+        """Whether a step, counted from 0, is one of consistency tuning."""
+        return step >= self.denoising_steps
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiscreteSamplerSpec:

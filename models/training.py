@@ -115,7 +115,7 @@ def lr_factor(step: int, spec: TrainingSpec) -> float:
     """
     if step < spec.warmup_steps:
         return (step + 1) / (spec.warmup_steps + 1)
-    if step >= spec.denoising_steps:
+    if spec.tunes(step):
         return TUNING_LR * (spec.steps - step) / spec.consistency_steps
     if spec.decay == "constant":
         return 1.0
@@ -185,10 +185,10 @@ def train_steps(
 
 def _losses(diffusion: Diffusion, batch: Batch, step: int, spec: TrainingSpec) -> Tensor:
     asked = batch.x0, batch.labels, batch.keep, batch.draw
-    tuned = step - spec.denoising_steps
-    if tuned < 0:
+    if not spec.tunes(step):
         return diffusion.loss(*asked)
-    return diffusion.consistency_loss(*asked, weaker_share(tuned / spec.consistency_steps))
+    progress = (step - spec.denoising_steps) / spec.consistency_steps
+    return diffusion.consistency_loss(*asked, weaker_share(progress))
 
 
 def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:

@@ -54,7 +54,8 @@ def training_batches(
     for step in range(start, spec.steps):
         chosen = order.indices(step)
         generator = torch_generator(seed, "train", step, device=device)
-        draw = (diffusion.draw if step < spec.denoising_steps else diffusion.draw_evenly)(len(chosen), generator)
+        drawn = diffusion.draw_evenly if spec.tunes(step) else diffusion.draw
+        draw = drawn(len(chosen), generator)
         keep = torch.rand(len(chosen), generator=generator, device=device) >= spec.label_drop
         x0, dropout_seed = diffusion.encode(images[chosen]), derived_seed(seed, "dropout", step)
         yield Batch(x0, labels[chosen], keep.to(torch.float32), draw, dropout_seed)

@@ -84,6 +84,11 @@ class VariantEvidence:
         return isinstance(self.spec.process, EdmSpec) and self.spec.process.prior == "mixture"
 
     @property
+    def jumps(self) -> bool:
+        """Whether each of its sampling steps goes all the way to an image."""
+        return self.spec.sampling.kind == "consistency"
+
+    @property
     def follows_source(self) -> bool:
         """Whether it shares with the source's system what the source fixes.
 

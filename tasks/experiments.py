@@ -14,7 +14,7 @@ from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.params import Variant
 from tasks.sweep_findings import steps_sentences
-from tasks.wording import Markdown, escape, number_interval
+from tasks.wording import Markdown, count, escape, number_interval
 
 Contrast = tuple[VariantEvidence, VariantEvidence]
 """Two variants, the changed one first: it is the later of the two in ``params.yaml``."""
@@ -136,7 +136,14 @@ def _swept(key: str, evidence: Evidence) -> list[str]:
 
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
     distances = [f"{_distance(variant)} for {variant.spec.title}" for variant in contrast]
-    return f"{paired_sentence(*contrast, pairs, confidence)} FID {' and '.join(distances)}."
+    told = f"{paired_sentence(*contrast, pairs, confidence)} FID {' and '.join(distances)}."
+    return f"{told} {_price(contrast[0])}" if contrast[0].jumps else told
+
+
+def _price(variant: VariantEvidence) -> str:
+    """What a model that jumps takes and gives up, beside the one that does not."""
+    looks, tuning = count(variant.sample["evaluations"]), count(variant.spec.training.consistency_steps)
+    return f"{variant.spec.title} takes {looks} evaluations an image, after {tuning} more steps of training."
 
 
 def _distance(variant: VariantEvidence) -> str:

@@ -265,6 +265,10 @@ class Variant:
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
         if self.training.consistency_steps > 0:
             self._require_tunable()
+        elif self.sampling.kind == "consistency":
+            require(
+                False, "training.consistency_steps", "above 0 with the consistency sampler, which needs a tuned model"
+            )
 
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)

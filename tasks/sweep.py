@@ -171,9 +171,9 @@ def own_attempt(spec: Variant) -> Attempt:
 def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
     """The samplers to try, each once and at its smallest budget, beside the variant's own.
 
-    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names, or where
-    its own is jumps by those alone; where it starts from its prior, its own is tried from pure noise too. Heun's method
-    takes as many steps as come nearest to the number of evaluations from below.
+    A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
+    starts from its prior, its own is tried from pure noise too. What jumps is tried with other numbers of jumps alone.
+    Heun's method takes as many steps as come nearest to the number of evaluations from below.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -194,9 +194,10 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     if looks == 0:
         return []
     if isinstance(own, SigmaSamplerSpec):
+        if own.kind == "consistency":  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
+            return [_along_sigma(own, own.kind, looks)]
         noisy = [] if own.start == "noise" else [_from_noise(own, looks, sweep.noise_sigma_max)]
-        kinds = (own.kind,) if own.kind == "consistency" else sweep.samplers
-        return [*(_along_sigma(own, kind, looks) for kind in kinds), *noisy]
+        return [*(_along_sigma(own, kind, looks) for kind in sweep.samplers), *noisy]
     if looks > getattr(spec.process, "steps", looks):
         return []
     return [replace(own, kind="ddim", steps=looks, eta=eta) for eta in (0.0, 1.0)]

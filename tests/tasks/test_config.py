@@ -296,6 +296,13 @@ def test_two_variants_must_not_share_a_title() -> None:
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
 
 
+def test_jumps_need_a_tuned_model() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["flagship"]["sampling"]["kind"] = "consistency"
+    with pytest.raises(ConfigError, match=r"training\.consistency_steps: got 0; expected above 0 with the consistency"):
+        parse_params(content, "params.yaml")
+
+
 def test_a_network_with_dropout_cannot_be_tuned() -> None:
     content = copy.deepcopy(CONTENT)
     flagship = content["variants"]["flagship"]

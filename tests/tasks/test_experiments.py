@@ -110,6 +110,22 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
     assert "FID 4.00 (3.50 to 4.50) for Few and 1.94 (1.85 to 2.10) for Flagship." in found
 
 
+def test_what_jumps_take_is_said_beside_what_they_give(evidence: Evidence) -> None:
+    def tuned(spec: Variant) -> Variant:
+        steps = spec.training.steps
+        training = replace(spec.training, steps=steps + 300, consistency_steps=300)
+        sampling = replace(spec.sampling, kind="consistency", steps=2, sigma_min=1.0)
+        return replace(spec, title="Student", training=training, sampling=sampling)
+
+    build = with_variant(evidence, 1, "student", tuned)
+    student = replace(build.variants[2], sample={**build.variants[2].sample, "evaluations": 2})
+    build = replace(build, variants=(*build.variants[:2], student))
+    pairs = Pairs([Pair("student", "flagship", 120, True, -0.1, -0.2, 0.0, 10, 22, 0.1)], ())
+    found = experiment_text("jumps", build, pairs, 0.95).replace("\\", "")
+    assert found.startswith("Of 120 shared seeds, Student alone is right on 10 and Flagship alone on 22: ")
+    assert found.endswith("Student takes 2 evaluations an image, after 300 more steps of training.")
+
+
 def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> None:
     found = experiment_text("steps", evidence, Pairs([], ()), 0.95).replace("\\", "")
     assert found == " ".join(steps_sentences(evidence))

@@ -81,7 +81,7 @@ def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evide
     assert keys(evidence) - keys(replace(evidence, variants=(*evidence.variants, without))) == {"prior"}
 
 
-@pytest.mark.parametrize(("tuning", "total", "answers"), [(60, 560, True), (60, 561, False), (0, 560, False)])
+@pytest.mark.parametrize(("tuning", "total", "answers"), [(60, 560, True), (60, 561, False)])
 def test_a_model_tuned_after_the_same_training_answers_for_jumps(
     evidence: Evidence, tuning: int, total: int, answers: bool
 ) -> None:

@@ -61,7 +61,8 @@ def test_what_starts_from_its_prior_is_tried_from_noise_too() -> None:
 
 
 def test_what_was_tuned_to_jump_is_tried_with_jumps_alone() -> None:
-    jumping = replace(NOISY, sampling=replace(NOISY.sampling, kind="consistency", steps=2))
+    tuned = replace(FLAGSHIP.training, consistency_steps=2)
+    jumping = replace(FLAGSHIP, training=tuned, sampling=replace(FLAGSHIP.sampling, kind="consistency", steps=2))
     wanted = [(3, "Consistency jumps", 3), (6, "Consistency jumps", 6)]
     assert described(candidates(jumping, SWEEP)) == wanted
 
@@ -288,6 +289,15 @@ def test_fewer_real_images_than_were_drawn_are_counted() -> None:
     variant = swept(("A", 18, 18, 4.0))
     fewer = replace(variant, sweep={**variant.sweep, "real": {**variant.sweep["real"], "num_images": 200}})
     assert "The FID of 200 real test images is 1.20" in sweep_text(of(fewer)).replace("\\", "")
+
+
+def test_numbers_of_jumps_are_no_numbers_of_steps() -> None:
+    stepping = swept(("A", 18, 18, 4.0), ("A", 5, 5, 8.0))
+    tuned = replace(stepping.spec.training, consistency_steps=2)
+    sampling = replace(FLAGSHIP.sampling, kind="consistency", steps=2)
+    jumping = replace(stepping, spec=replace(FLAGSHIP, training=tuned, sampling=sampling))
+    assert len(steps_sentences(of(stepping, jumping))) == 1
+    assert steps_sentences(of(jumping)) == []
 
 
 def test_the_number_of_steps_alone_is_read_off_the_variants_own_sampler() -> None:
