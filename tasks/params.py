@@ -263,12 +263,11 @@ class Variant:
         if isinstance(self.process, EdmSpec):
             shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
-        if self.training.consistency_steps > 0:
+        tuned = self.training.consistency_steps > 0
+        jumps = self.sampling.kind == "consistency"
+        require(tuned or not jumps, "training.consistency_steps", "above 0 with the consistency sampler")
+        if tuned:
             self._require_tunable()
-        elif self.sampling.kind == "consistency":
-            require(
-                False, "training.consistency_steps", "above 0 with the consistency sampler, which needs a tuned model"
-            )
 
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)

@@ -31,14 +31,16 @@ BLOCKS = 2
 
 
 def distinct_processes(evidence: Evidence) -> list[tuple[str, Variant]]:
-    """One variant for each different noising process, in the order of the variants, with the titles that share it."""
-    titles: dict[str, list[str]] = {}
-    first: dict[str, Variant] = {}
+    """One variant for each different noising process, the first, and a label that counts the others that share it."""
+    sharing: dict[str, list[Variant]] = {}
     for variant in evidence.variants:
-        key = repr(variant.spec.process)
-        titles.setdefault(key, []).append(variant.spec.title)
-        first.setdefault(key, variant.spec)
-    return [(", ".join(titles[key]), first[key]) for key in first]
+        sharing.setdefault(repr(variant.spec.process), []).append(variant.spec)
+    return [(_label(specs), specs[0]) for specs in sharing.values()]
+
+
+def _label(sharing: list[Variant]) -> str:
+    first, *others = sharing
+    return f"{first.title} and {len(others)} more" if others else first.title
 
 
 def draw_forward(evidence: Evidence, folder: Path, seed: int) -> None:

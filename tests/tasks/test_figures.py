@@ -21,7 +21,7 @@ from tasks.errors import MissingResourceError
 from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
 from tasks.figures.critic import decades, draw_critic_overall
-from tasks.figures.forward import draw_forward, noised
+from tasks.figures.forward import distinct_processes, draw_forward, noised
 from tasks.figures.losses import draw_losses
 from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
@@ -214,6 +214,20 @@ def visible_numbers(axes: Axes) -> list[Text]:
 )
 def test_powers_of_ten_are_thinned_evenly_down_from_the_largest(low: float, high: float, expected: list[float]) -> None:
     assert decades(low, high, 3) == expected
+
+
+def test_variants_of_one_process_share_a_curve_under_the_first_ones_name(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    evidence = read_evidence(workspace[1].variants)
+    course, flagship = evidence.variants
+    again = replace(flagship, spec=replace(flagship.spec, title="Again"))
+    found = distinct_processes(replace(evidence, variants=(course, flagship, again, again)))
+    assert [(label, spec.title) for label, spec in found] == [
+        ("Course DDPM", "Course DDPM"),
+        ("Flagship and 2 more", "Flagship"),
+    ]
 
 
 def test_the_share_that_is_left_is_set_as_mathematics(
