@@ -104,7 +104,7 @@ class Edm(Diffusion):
     def loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw) -> Tensor:
         """Weighted mean squared error of the denoised images (Karras et al. 2022, equation 2), shape (B,)."""
         sigma = draw.level.to(x0)
-        x = x0 + sigma.view(-1, 1, 1, 1) * draw.eps.to(x0)
+        x = _noised(x0, sigma, draw.eps.to(x0))
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
 
@@ -112,10 +112,10 @@ class Edm(Diffusion):
         """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.consistency_loss`."""
         sigma, eps = draw.level.to(x0), draw.eps.to(x0)
         # The answer first: autocast may use the weights that it rounds for it again, and these must carry gradients
-        answer = self.denoise(x0 + sigma.view(-1, 1, 1, 1) * eps, sigma, labels, keep)
+        answer = self.denoise(_noised(x0, sigma, eps), sigma, labels, keep)
         weaker = share * sigma
         with torch.no_grad():
-            target = self.denoise(x0 + weaker.view(-1, 1, 1, 1) * eps, weaker, labels, keep)
+            target = self.denoise(_noised(x0, weaker, eps), weaker, labels, keep)
         squared = (answer - target).square().mean(dim=(1, 2, 3)) / self.prior.error(sigma).square()
         return pseudo_huber(squared)
 
@@ -155,3 +155,7 @@ class Edm(Diffusion):
         if sampler.kind == "heun":
             return heun(denoise, sigmas, start, draw, sampler.churn)
         return MULTISTEP[sampler.kind](denoise, sigmas, start)
+
+
+def _noised(x0: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+    return x0 + sigma.view(-1, 1, 1, 1) * eps

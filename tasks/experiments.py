@@ -141,7 +141,7 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 
 
 def _price(variant: VariantEvidence) -> str:
-    """What a model that jumps takes and gives up, beside the one that does not."""
+    """What a model that jumps takes of evaluations and of training."""
     looks, tuning = count(variant.sample["evaluations"]), count(variant.spec.training.consistency_steps)
     return f"{variant.spec.title} takes {looks} evaluations an image, after {tuning} more steps of training."
 
@@ -151,8 +151,8 @@ def _distance(variant: VariantEvidence) -> str:
 
 
 def _is_tuned_from(one: Variant, other: Variant) -> bool:
-    before = one.training.denoising_steps == other.training.steps
-    return before and one.training.consistency_steps > 0 == other.training.consistency_steps
+    alike_before = one.training.denoising_steps == other.training.denoising_steps
+    return alike_before and one.training.consistency_steps > 0 and other.training.consistency_steps == 0
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:
