@@ -23,7 +23,7 @@ from flows.environment import prepare_environment
 from flows.stage import guarded
 from flows.workspace import built_workspace
 from models.diffusion import Diffusion
-from models.samplers import evaluations
+from models.evaluations import evaluations
 from models.training import build_optimizers, train_steps
 from tasks.batches import training_batches
 from tasks.compilation import compile_network

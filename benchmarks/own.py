@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.contenders import Setup
-from models.samplers import evaluations
+from models.evaluations import evaluations
 from models.training import train_steps
 from tasks.batches import training_batches
 from tasks.dataset import load_split

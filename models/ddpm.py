@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.diffusion import Diffusion, Draw, SampleStep
 from models.discrete_samplers import ddim_step, generate_samples, looking, remove_noise
 from models.forward import at_step, predict_x0, q_sample
-from models.guidance import guided
+from models.guidance import guidance_of, guided
 from models.noise import ImageNoise
 from models.pixels import from_signed, to_signed
 from models.schedule import build_schedule
@@ -77,7 +77,12 @@ class Ddpm(Diffusion):
         return min_snr_weight(self.spec.target, snr, self.spec.min_snr_gamma) * error
 
     def sample(
-        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+        self,
+        sampler: SamplerSpec,
+        noise: ImageNoise,
+        labels: Tensor,
+        moments: ClassMoments | None = None,
+        guide: Diffusion | None = None,
     ) -> Iterator[SampleStep]:
         """Ancestral or DDIM sampling; see :meth:`models.diffusion.Diffusion.sample`."""
         if not isinstance(sampler, DiscreteSamplerSpec):
@@ -87,7 +92,9 @@ class Ddpm(Diffusion):
             return noise.draw().to(labels.device)
 
         schedule = self.schedule.respaced(sampler.steps)
-        look = looking(guided(self.network, labels, sampler.guidance), self.spec.target, schedule)
+        early = None if guide is None else guide.network
+        predict = guided(self.network, labels, guidance_of(sampler, early))
+        look = looking(predict, self.spec.target, schedule)
         step = remove_noise if sampler.kind == "ddpm" else partial(ddim_step, eta=sampler.eta)
         start = draw()
         if sampler.start == "moments":

@@ -131,7 +131,12 @@ class Diffusion(nn.Module, ABC):
 
     @abstractmethod
     def sample(
-        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+        self,
+        sampler: SamplerSpec,
+        noise: ImageNoise,
+        labels: Tensor,
+        moments: ClassMoments | None = None,
+        guide: "Diffusion | None" = None,
     ) -> Iterator[SampleStep]:
         """Turn noise into images, without gradients, in the network's current mode.
 
@@ -140,13 +145,15 @@ class Diffusion(nn.Module, ABC):
             noise: one stream per image; all randomness comes from here.
             labels: int64 class per image, shape (B,), on the device of the network.
             moments: of the encoded training images, on the same device; for a sampler that starts from them.
+            guide: an early state of this model, on the same device; for a sampler that is guided by one.
 
         Returns:
             The states in order: the start first, the finished images (``index == total``) last.
 
         Raises:
             TypeError: the sampler belongs to another process.
-            ValueError: the sampler asks for more steps than the process has, or for moments that are not given.
+            ValueError: the sampler asks for more steps than the process has, or for moments or a guide that are not
+                given.
         """
 
     def draw(self, batch: int, generator: torch.Generator) -> Draw:

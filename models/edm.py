@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.consistency import jumps, pseudo_huber
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
-from models.guidance import guided
+from models.guidance import guidance_of, guided
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
@@ -131,7 +131,12 @@ class Edm(Diffusion):
         return (data / sigma).square().clamp(max=self.spec.min_snr_gamma) / data**2
 
     def sample(
-        self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor, moments: ClassMoments | None = None
+        self,
+        sampler: SamplerSpec,
+        noise: ImageNoise,
+        labels: Tensor,
+        moments: ClassMoments | None = None,
+        guide: Diffusion | None = None,
     ) -> Iterator[SampleStep]:
         """Along the ODE over sigma from sigma_max down to 0; see :meth:`models.diffusion.Diffusion.sample`.
 
@@ -149,7 +154,8 @@ class Edm(Diffusion):
         start = sigma * eps
         if sampler.start == "prior":
             start = self.prior.draw(sigma, labels, eps, noise.uniform())
-        denoise = guided(self.denoise, labels, sampler.guidance)
+        early = guide.denoise if isinstance(guide, Edm) else None
+        denoise = guided(self.denoise, labels, guidance_of(sampler, early))
         if sampler.kind == "consistency":
             return jumps(denoise, sigmas, start, draw)
         if sampler.kind == "heun":

@@ -1,44 +1,123 @@
-"""Classifier-free guidance: how strongly a sample is pushed towards its class (Ho and Salimans 2022)."""
+"""Guidance: how strongly a sample is led away from what a worse model would make of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from models.samplers import Predict
+from models.spec import SamplerSpec
 
 Conditional = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(x (B, 1, H, W), level (B,), labels (B,), keep (B,)) -> prediction (B, 1, H, W); keep 0 hides the label."""
 
+SLACK = 1e-5
+"""How far beyond an end of the interval a level counts as on it: levels are powers of roots, rounded to float32."""
 
-def guided(predict: Conditional, labels: Tensor, guidance: float) -> Predict:
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """How a prediction is guided.
+
+    Attributes:
+        scale: g, at least 0.
+        guide: the worse model, which is told the class too; None for the model itself without the class.
+        interval: the weakest and the strongest noise level at which guidance acts; None for all.
+    """
+
+    scale: float
+    guide: Conditional | None = None
+    interval: tuple[float, float] | None = None
+
+
+def guidance_of(sampler: SamplerSpec, guide: Conditional | None) -> Guidance:
+    """The guidance that a sampler describes.
+
+    Args:
+        sampler: scale, kind of guide, and where it acts.
+        guide: the early state of the model, for a sampler that asks for one.
+
+    Raises:
+        ValueError: the sampler asks for an early state that is not given.
+    """
+    if sampler.guide == "early" and guide is None:
+        raise ValueError("cannot be guided by an early state that is not given")
+    return Guidance(sampler.guidance, guide if sampler.guide == "early" else None, sampler.guided_interval)
+
+
+def guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Predict:
     """Bind labels and guidance, which leaves a function of the noisy images and their level.
 
-        u + g * (c - u)
+        w + g * (c - w)
 
-    with u the prediction that ignores the class and c the one that knows it. g = 0 is exactly u and g = 1 exactly c,
-    and both evaluate the network once; any other g evaluates it once on a doubled batch. Since x_0 is affine in eps
-    for a given noisy image, guiding either of them is the same. Autocast may give predictions in bfloat16; they are
-    combined in the precision of x, since rounding c - u once more would count g-fold.
+    with c the prediction that knows the class and w a worse one: that of the same model without the class
+    (classifier-free guidance, Ho and Salimans 2022), or that of a less trained model (autoguidance, Karras et al.
+    2024). g = 0 is exactly w and g = 1 exactly c, and both evaluate one network once; any other g takes two
+    evaluations. Outside an interval of noise levels the prediction is c (Kynkäänniemi et al. 2024).
+
+    Since x_0 is affine in eps for a given noisy image, guiding either of them is the same. Autocast may give
+    predictions in bfloat16; they are combined in the precision of x, since rounding c - w once more would count g-fold.
 
     Args:
         predict: the conditional network, predicting noise or clean images.
         labels: int64 class per image, shape (B,).
-        guidance: g.
+        guidance: see there.
 
     Returns:
-        A function that never records gradients.
+        A function that never records gradients. With an interval it asks for the level of the first image, for which a
+        GPU is waited for; in sampling all images have the same.
     """
+    known = _once(predict, labels, keep=1.0)
+    if guidance.scale == 1.0:
+        return known
+    worse = _once(predict, labels, keep=0.0) if guidance.guide is None else _once(guidance.guide, labels, keep=1.0)
+    if guidance.scale == 0.0:
+        return worse
+    both = _doubled(predict, labels) if guidance.guide is None else _beside(worse, known)
 
+    @torch.no_grad()
+    def led(x: Tensor, level: Tensor) -> Tensor:
+        if guidance.interval is not None and not within(level[0].item(), guidance.interval):
+            return known(x, level)
+        without, knowing = (answer.to(x.dtype) for answer in both(x, level))
+        return without + guidance.scale * (knowing - without)
+
+    return led
+
+
+def within(level: float, interval: tuple[float, float]) -> bool:
+    """Whether a noise level lies in an interval, whose ends are part of it."""
+    low, high = interval
+    return low * (1.0 - SLACK) <= level <= high * (1.0 + SLACK)
+
+
+Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(x, level) -> the worse prediction and the one that knows the class."""
+
+
+def _once(predict: Conditional, labels: Tensor, keep: float) -> Predict:
     @torch.no_grad()
     def once(x: Tensor, level: Tensor) -> Tensor:
-        return predict(x, level, labels, torch.full_like(level, guidance))
+        return predict(x, level, labels, torch.full_like(level, keep))
 
-    @torch.no_grad()
-    def doubled(x: Tensor, level: Tensor) -> Tensor:
+    return once
+
+
+def _doubled(predict: Conditional, labels: Tensor) -> Pair:
+    """Both predictions of one network, from one batch of twice the size."""
+
+    def doubled(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         keep = torch.cat([torch.zeros_like(level), torch.ones_like(level)])
         both = predict(torch.cat([x, x]), torch.cat([level, level]), torch.cat([labels, labels]), keep)
-        without, within = both.to(x.dtype).chunk(2)
-        return without + guidance * (within - without)
+        without, knowing = both.chunk(2)
+        return without, knowing
 
-    return once if guidance in (0.0, 1.0) else doubled
+    return doubled
+
+
+def _beside(worse: Predict, known: Predict) -> Pair:
+    def beside(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        return worse(x, level), known(x, level)
+
+    return beside

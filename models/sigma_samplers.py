@@ -50,10 +50,9 @@ def heun(denoise: Predict, sigmas: Tensor, x: Tensor, noise: DrawNoise, churn: f
         churn: S_churn, 0 for none.
     """
     total = len(sigmas) - 1
-    gamma = min(churn / total, LARGEST_CHURN)
     for index, (level, following) in enumerate(pairs(sigmas)):
-        sigma = level * (1.0 + gamma)
-        if gamma > 0.0:
+        sigma = churned(level, churn, total)
+        if churn > 0.0:
             x = x + math.sqrt(sigma**2 - level**2) * noise()
         x0 = denoise(x, levels(sigma, x))
         yield SampleStep(index, total, sigma, x, x0)
@@ -65,6 +64,17 @@ def heun(denoise: Predict, sigmas: Tensor, x: Tensor, noise: DrawNoise, churn: f
         else:
             x = euler
     yield SampleStep(total, total, 0.0, x, x)
+
+
+def churned(sigma: float, churn: float, steps: int) -> float:
+    """The level to which churn raises sigma before a step (Karras et al. 2022, algorithm 2).
+
+    Args:
+        sigma: the level before.
+        churn: S_churn, shared out among the steps.
+        steps: how many there are.
+    """
+    return sigma * (1.0 + min(churn / steps, LARGEST_CHURN))
 
 
 def pairs(sigmas: Tensor) -> list[tuple[float, float]]:

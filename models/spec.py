@@ -223,7 +223,9 @@ class DiscreteSamplerSpec:
     eta: float
     """Share of the ancestral noise in DDIM: 0 deterministic, 1 ancestral. Must be 1 for ``ddpm``."""
     guidance: float
-    """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+    """g in w + g * (c - w), with c the model told the class: 1 is c, 0 is w."""
+    guide: Literal["unlabelled", "early"]
+    """w: the model that is not told the class, or an early state of its training that is."""
     start: Literal["noise", "moments"]
     """Pure noise, or noised draws from a Gaussian for each class with the moments of its training images."""
 
@@ -232,8 +234,14 @@ class DiscreteSamplerSpec:
         require(0.0 <= self.eta <= 1.0, "eta", "a number from 0 to 1")
         require(self.kind == "ddim" or self.eta == 1.0, "eta", "1 for the ddpm sampler")
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        _require_guide(self)
         told = self.start == "moments" and self.guidance == 0.0
         require(not told, "start", "noise with guidance 0, since moments would tell the class")
+
+    @property
+    def guided_interval(self) -> None:
+        """None: guidance acts at every step."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,7 +262,11 @@ class SigmaSamplerSpec:
     rho: float
     """Curvature of the grid of noise levels; 7 in Karras et al. 2022, equation 5."""
     guidance: float
-    """g in u + g * (c - u): 0 ignores the class, 1 is the conditional model."""
+    """g in w + g * (c - w), with c the model told the class: 1 is c, 0 is w."""
+    guide: Literal["unlabelled", "early"]
+    """w: the model that is not told the class, or an early state of its training that is."""
+    guided_sigma: tuple[float, ...]
+    """Weakest and strongest noise at which guidance acts (Kynkäänniemi et al. 2024); empty: at all levels."""
     start: Literal["noise", "prior"]
     """Pure noise, or noisy images of the class as the process's prior knows them, both at sigma_max."""
 
@@ -266,10 +278,26 @@ class SigmaSamplerSpec:
         require(self.sigma_max <= 1000.0, "sigma_max", "at most 1000")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        _require_guide(self)
         told = self.start == "noise" or self.guidance > 0.0
         require(told, "start", "noise with guidance 0, where the class may not be told")
+        whole = not self.guided_sigma or self.guidance not in (0.0, 1.0)
+        require(whole, "guided_sigma", "[] with guidance 0 or 1, which is the same at all noise levels")
+        ends = self.guided_sigma
+        ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= 1000.0)
+        require(ordered, "guided_sigma", "[], or two rising numbers from 0 to 1000")
+
+    @property
+    def guided_interval(self) -> tuple[float, float] | None:
+        """The noise levels between which guidance acts; None for all."""
+        return (self.guided_sigma[0], self.guided_sigma[1]) if self.guided_sigma else None
 
 
 NetworkSpec = CourseUNetSpec | EdmUNetSpec
 ProcessSpec = DdpmSpec | EdmSpec
 SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec
+
+
+def _require_guide(sampler: SamplerSpec) -> None:
+    needed = sampler.guide == "unlabelled" or sampler.guidance not in (0.0, 1.0)
+    require(needed, "guide", "unlabelled with guidance 0 or 1, where no other model is asked")

@@ -1,4 +1,4 @@
-"""How far images are from the training images in the critic's eyes."""
+"""How far images are from the training images in the critic's eyes, and how far the two cover each other."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,9 @@ from torch import Tensor
 
 from models.frechet import Moments, frechet_distance, jackknife, kernel_distance, moments
 from models.intervals import Interval
+from models.manifold import compare_manifolds
 from tasks.dataset import class_balanced, load_split
+from tasks.errors import ConfigError
 from tasks.judge import Judge
 from tasks.labels import NUM_CLASSES
 from tasks.seeds import torch_generator
@@ -90,3 +92,24 @@ def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, see
     """Kernel distance to the training images over disjoint blocks."""
     generator = torch_generator(seed, "kernel blocks")
     return kernel_distance(features, real.features, KERNEL_BLOCKS, confidence, generator)
+
+
+def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> dict[str, float]:
+    """Precision, recall, density and coverage against as many training images.
+
+    Raises:
+        ConfigError: there are too few images for that many neighbours.
+    """
+    count = min(len(features), len(real.features))
+    chosen = torch.randperm(len(features), generator=torch_generator(seed, "manifold subset"))[:count]
+    reference = real.balanced_subset(count)
+    if neighbours >= min(len(chosen), len(reference)):
+        expected = f"fewer than {len(reference)} neighbours for {len(chosen)} images"
+        raise ConfigError("evaluate.neighbours", f"got {neighbours}", expected, "lower it or draw more images")
+    found = compare_manifolds(reference, features[chosen], neighbours)
+    return {
+        "precision": found.precision,
+        "recall": found.recall,
+        "density": found.density,
+        "coverage": found.coverage,
+    }

@@ -8,18 +8,22 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from torch import Tensor
 
-from models.manifold import compare_manifolds
 from tasks.accuracy import accuracies
 from tasks.dataset import Split
-from tasks.distances import RealFeatures, columns, frechet_interval, kernel_interval, real_features
-from tasks.errors import ConfigError
+from tasks.distances import (
+    RealFeatures,
+    columns,
+    frechet_interval,
+    kernel_interval,
+    manifold_figures,
+    real_features,
+)
 from tasks.files import write_json, write_table
 from tasks.judge import Judge, load_critic
 from tasks.memorisation import memorisation_block
 from tasks.params import Compute, Evaluate
 from tasks.paths import artifact, metrics_file
 from tasks.samples import Samples, load_samples
-from tasks.seeds import torch_generator
 
 
 def run_evaluation(variant: str, evaluate: Evaluate, compute: Compute, seed: int) -> dict[str, Any]:
@@ -122,27 +126,6 @@ def answers_block(
         **columns("fid", frechet_interval(features, labels, real, evaluate.confidence, seed)),
         **columns("kid", kernel_interval(features, real, evaluate.confidence, seed)),
         **manifold_figures(features, real, evaluate.neighbours, seed),
-    }
-
-
-def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> dict[str, float]:
-    """Precision, recall, density and coverage against as many training images.
-
-    Raises:
-        ConfigError: there are too few images for that many neighbours.
-    """
-    count = min(len(features), len(real.features))
-    chosen = torch.randperm(len(features), generator=torch_generator(seed, "manifold subset"))[:count]
-    reference = real.balanced_subset(count)
-    if neighbours >= min(len(chosen), len(reference)):
-        expected = f"fewer than {len(reference)} neighbours for {len(chosen)} images"
-        raise ConfigError("evaluate.neighbours", f"got {neighbours}", expected, "lower it or draw more images")
-    found = compare_manifolds(reference, features[chosen], neighbours)
-    return {
-        "precision": found.precision,
-        "recall": found.recall,
-        "density": found.density,
-        "coverage": found.coverage,
     }
 
 

@@ -67,7 +67,7 @@ class VariantEvidence:
         sample: summary of its sampling.
         score: its CLIP block, with the best and worst images.
         evaluate: its critic block.
-        sweep: its quality under other samplers, row by row, beside that of as many real test images.
+        sweep: its quality under other samplers and guides, row by row, beside that of as many real test images.
     """
 
     name: str
@@ -87,6 +87,18 @@ class VariantEvidence:
     def jumps(self) -> bool:
         """Whether each of its sampling steps goes all the way to an image."""
         return self.spec.sampling.kind == "consistency"
+
+    @property
+    def unguided(self) -> Json:
+        """Its row without guidance, with which those with guidance are compared."""
+        row: Json = self.sweep["guidance"][0]
+        return row
+
+    @property
+    def guided(self) -> list[Json]:
+        """Its rows with guidance, by rising scale."""
+        rows: list[Json] = self.sweep["guidance"][1:]
+        return rows
 
     @property
     def follows_source(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from models.spec import DdpmSpec
 from tasks.alike import computed_alike
 from tasks.evidence import Evidence, VariantEvidence, interval_beside
+from tasks.guidance_findings import strongest_sentences
 from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
@@ -22,6 +23,9 @@ Contrast = tuple[VariantEvidence, VariantEvidence]
 
 SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "beta_end", "zero_terminal"))
 """Settings that say how fast images are destroyed."""
+
+GUIDANCE = frozenset({"sampling.guidance", "sampling.guide", "sampling.guided_sigma"})
+"""Settings that say how samples are led."""
 
 TUNING = frozenset(
     {"training.steps", "training.consistency_steps"}
@@ -72,10 +76,15 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "jumps": tunings,
-    "guidance": partial(differing, settings=frozenset({"sampling.guidance"})),
+    "guidance": partial(
+        differing, settings=frozenset({"sampling.guidance", "sampling.guide", "sampling.guided_sigma"})
+    ),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
 """The variants whose settings answer a question, by its key in :mod:`tasks.questions`."""
+
+SWEPT: Mapping[str, Callable[[Evidence], list[str]]] = {"steps": steps_sentences, "guidance": strongest_sentences}
+"""What sweeps of single models say to a question."""
 
 
 def contrasts(key: str, evidence: Evidence) -> list[Contrast]:
@@ -118,7 +127,7 @@ def is_answered(key: str, evidence: Evidence) -> bool:
 def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: float) -> Markdown:
     """What a build's contrasts say to a question: class accuracy image by image, and the distance to real images.
 
-    To that of the number of steps its sweeps say something too: the distances of one model with several.
+    To some its sweeps say something too: of one model with several numbers of steps, or guided.
 
     Args:
         key: of :data:`EXPERIMENTS`.
@@ -131,7 +140,8 @@ def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: floa
 
 
 def _swept(key: str, evidence: Evidence) -> list[str]:
-    return steps_sentences(evidence) if key == "steps" else []
+    told = SWEPT.get(key)
+    return told(evidence) if told else []
 
 
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:

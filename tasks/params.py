@@ -263,6 +263,8 @@ class Variant:
         if isinstance(self.process, EdmSpec):
             shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
+        early = self.sampling.guide == "unlabelled" or self.training.snapshots > 1
+        require(early, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
         tuned = self.training.consistency_steps > 0
         jumps = self.sampling.kind == "consistency"
         require(tuned or not jumps, "training.consistency_steps", "above 0 with the consistency sampler")
@@ -277,8 +279,25 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GuidanceSweep:
+    """How strongly every variant's samples are led, and between which noise levels."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    scales: tuple[float, ...]
+    """Each tried with every guide; 1 would be no guidance."""
+    sigma: tuple[float, float]
+    """Weakest and strongest noise at which guidance acts where it is tried on an interval."""
+
+    def __post_init__(self) -> None:
+        led = all(0.0 < scale <= 20.0 and scale != 1.0 for scale in self.scales)
+        distinct = len(set(self.scales)) == len(self.scales) > 0
+        require(led and distinct, "scales", "different numbers above 0, at most 20, other than 1")
+        require(0.0 <= self.sigma[0] < self.sigma[1] <= 1000.0, "sigma", "two rising numbers from 0 to 1000")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sweep:
-    """Which samplers are tried on every variant, and with how many evaluations."""
+    """Which samplers are tried on every variant, with how many evaluations, and how it is guided."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     per_class: int
@@ -287,6 +306,7 @@ class Sweep:
     """Of variants with an EDM process; those with a DDPM process are sampled by DDIM."""
     noise_sigma_max: float
     """Where a variant that starts from its prior starts when, for comparison, it is given pure noise."""
+    guidance: GuidanceSweep
 
     def __post_init__(self) -> None:
         require(2 <= self.per_class <= 10_000, "per_class", "a number from 2 to 10000")  # intervals leave some out
@@ -315,9 +335,9 @@ class Params:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "seed", "a number from 0 to 2147483647")
-        images = 10 * self.sample.per_class
+        images = 10 * self.sweep.per_class
         enough = self.evaluate.neighbours < images
-        require(enough, "evaluate.neighbours", f"fewer than a variant's images, 10 * sample.per_class = {images}")
+        require(enough, "evaluate.neighbours", f"fewer than the images of a sweep, 10 * sweep.per_class = {images}")
         drawn = self.sweep.per_class <= self.sample.per_class
         require(drawn, "sweep.per_class", "at most sample.per_class, since the same seeds are drawn again")
         require(1 <= len(self.variants) <= 64, "variants", "at least one variant")

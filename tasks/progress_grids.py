@@ -1,5 +1,7 @@
 """Sample grids through training: the same noise and labels through every kept snapshot, so that only weights differ."""
 
+from dataclasses import replace
+
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -7,13 +9,9 @@ from prefect.cache_policies import NO_CACHE
 from tasks.files import Arrays, write_arrays
 from tasks.params import Compute, Variant
 from tasks.paths import artifact
-from tasks.precision import autocast
 from tasks.progress import track
-from tasks.reproducibility import prepare_compute
-from tasks.sample import Sampling, balanced_requests, sample_images
+from tasks.sample import balanced_requests, prepared_sampling, sample_images
 from tasks.snapshots import kept_snapshots, load_snapshot
-from tasks.starts import fitted_start
-from tasks.weights import load_model
 
 GRID_PER_CLASS = 2
 
@@ -35,16 +33,13 @@ def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int
         MissingResourceError: the variant has not been trained.
         IntegrityError: the weights or a snapshot were altered, or belongs to another network or process.
     """
-    device = prepare_compute(compute)
-    result = load_model(variant, spec, device)  # altered weights are refused before anything slow begins
-    moments, precision = fitted_start(result, spec.sampling, device), autocast(compute, device)
     labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
+    result = prepared_sampling(variant, spec, len(labels), compute)  # altered weights are refused before anything slow
     images = []
     snapshots = kept_snapshots(variant, spec)
     for step, digest in track(snapshots.items(), len(snapshots), f"sampling {variant} through training"):
-        diffusion = load_snapshot(variant, spec, step, digest).to(device)
-        sampling = Sampling(diffusion, spec.sampling, len(labels), device, precision, moments)
-        images.append(sample_images(sampling, labels, seeds))
+        diffusion = load_snapshot(variant, spec, step, digest).to(result.device)
+        images.append(sample_images(replace(result, diffusion=diffusion), labels, seeds))
     grids = {"images": np.stack(images), "steps": np.array(list(snapshots), dtype=np.int64), "labels": labels}
     write_arrays(artifact(variant, "progress.npz"), grids)
     return grids

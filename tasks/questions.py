@@ -140,8 +140,8 @@ QUESTIONS = (
     ),
     Question(
         "guidance",
-        "What does classifier-free guidance, which the conditioning mask permits, do to the samples?",
-        "two variants that differ in the guidance alone",
+        "What does guidance, which the conditioning mask permits, do to the samples?",
+        "one model sampled with several guides or scales: by its sweep, or as two variants",
         _experiment("guidance"),
     ),
     Question("loss", "Does the training loss fall from above 1 to 0.105-0.110?", THE_SOURCE, _source),

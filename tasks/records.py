@@ -26,8 +26,11 @@ CIRCUMSTANCES = ("seconds", "images_per_second", "environment", "processes", "ta
 """What a stage's metrics tell of how its results came about, not of what they are."""
 MEASURED = ("device", "device_name", "torch", "threads", "precision")
 """Of a stage's own record of its environment, what becomes a tag."""
-TABLES = {"score": ("clip/per_class.json", "clip"), "sweep": ("sweep/samplers.json", "sweep")}
-"""Stages of a variant that leave a table: its name in MLflow, and how that of its file begins."""
+TABLES = {
+    "score": {"clip/per_class.json": "clip"},
+    "sweep": {"sweep/samplers.json": "sweep", "sweep/guidance.json": "guidance"},
+}
+"""Tables that stages of a variant leave: how the name of each file begins, by its name in MLflow."""
 ENLARGED = 3
 COLUMNS = 10
 
@@ -241,9 +244,7 @@ def _results(stage: str, variant: str | None) -> dict[str, Any]:
     points = [*figures(content, section), *figures(per_class, f"{section}/class")]
     points += sweep_points(content["rows"]) if stage == "sweep" else []
     found: dict[str, Any] = {"points": tuple(points), "files": (metrics_file(stage, variant),)}
-    if stage in TABLES:
-        name, table = TABLES[stage]
-        found["tables"] = {name: table_file(f"{table}_{variant}")}
+    found["tables"] = {name: table_file(f"{table}_{variant}") for name, table in TABLES.get(stage, {}).items()}
     if stage == "sample":
         found["grids"] = _sample_grids(str(variant))
     return found

@@ -11,11 +11,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.diffusion import Diffusion, SampleStep
+from models.evaluations import evaluations
 from models.noise import ImageNoise
-from models.samplers import evaluations
 from models.spec import SamplerSpec
 from models.starts import ClassMoments
 from tasks.files import write_arrays, write_json
+from tasks.guides import early_state
 from tasks.labels import NUM_CLASSES
 from tasks.params import Compute, Sample, Variant
 from tasks.paths import artifact, metrics_file
@@ -41,6 +42,7 @@ class Sampling:
         device: where the model runs.
         precision: reusable context of the forward passes.
         moments: for a sampler that starts from them; see :func:`tasks.starts.fitted_start`.
+        guide: for a sampler that is guided by an early state; see :func:`tasks.guides.early_state`.
     """
 
     diffusion: Diffusion
@@ -49,6 +51,7 @@ class Sampling:
     device: torch.device
     precision: torch.autocast
     moments: ClassMoments | None = None
+    guide: Diffusion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,7 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
         MissingResourceError: the variant has not been trained.
         IntegrityError: its weights were altered.
     """
-    device = prepare_compute(compute)
-    diffusion = load_model(variant, spec, device)
-    moments = fitted_start(diffusion, spec.sampling, device)
-    sampling = Sampling(diffusion, spec.sampling, sample.batch, device, autocast(compute, device), moments)
+    sampling = prepared_sampling(variant, spec, sample.batch, compute)
     labels, seeds = balanced_requests(sample.per_class, seed)
     followed = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
     start = time.monotonic()
@@ -106,8 +106,29 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
     write_arrays(artifact(variant, "samples.npz"), {"images": images, "labels": labels, "seeds": seeds})
     paths = {"labels": labels[followed], "seeds": seeds[followed], **_joined([block.frames for block in blocks])}
     write_arrays(artifact(variant, "trajectories.npz"), paths)
+    device = sampling.device
     environment = environment_record(compute, device, chosen_precision(compute, device))
     return _summarise(variant, spec, images, {"seconds": seconds, "environment": environment})
+
+
+def prepared_sampling(variant: str, spec: Variant, batch: int, compute: Compute) -> Sampling:
+    """A trained variant as its description says that it is sampled.
+
+    Args:
+        variant: its name.
+        spec: its description.
+        batch: images computed together.
+        compute: device, threads and precision.
+
+    Raises:
+        MissingResourceError: the variant has not been trained.
+        IntegrityError: its weights, or the state that guides it, were altered.
+    """
+    device = prepare_compute(compute)
+    diffusion = load_model(variant, spec, device)
+    moments = fitted_start(diffusion, spec.sampling, device)
+    guide = early_state(variant, spec, device) if spec.sampling.guide == "early" else None
+    return Sampling(diffusion, spec.sampling, batch, device, autocast(compute, device), moments, guide)
 
 
 def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:
@@ -168,7 +189,7 @@ def _steps(sampling: Sampling, labels: Array, seeds: Array) -> Iterator[SampleSt
     filled = torch.from_numpy(np.pad(labels, (0, missing), mode="edge")).to(sampling.device)
     noise = ImageNoise(np.pad(seeds, (0, missing), mode="edge").tolist())
     with sampling.precision:
-        yield from sampling.diffusion.sample(sampling.sampler, noise, filled, sampling.moments)
+        yield from sampling.diffusion.sample(sampling.sampler, noise, filled, sampling.moments, sampling.guide)
 
 
 def _is_kept(step: SampleStep) -> bool:

@@ -1,6 +1,8 @@
-"""What samplers are called in tables and plots."""
+"""What samplers and their guides are called in tables and plots."""
 
 from models.spec import DiscreteSamplerSpec, SamplerSpec
+
+WITHOUT_CLASS = "without the class"
 
 
 def sampler_name(sampler: SamplerSpec) -> str:
@@ -17,3 +19,15 @@ def sampler_name(sampler: SamplerSpec) -> str:
         "consistency": "Consistency jumps",
     }
     return names[sampler.kind]
+
+
+def guide_name(sampler: SamplerSpec) -> str:
+    """What a sample is led away from, in words."""
+    if sampler.guidance == 1.0:
+        return "none"
+    if sampler.guide == "early":
+        return "early state"
+    if sampler.guided_interval is None:
+        return WITHOUT_CLASS
+    low, high = sampler.guided_interval
+    return f"{WITHOUT_CLASS}, sigma {low:g} to {high:g}"

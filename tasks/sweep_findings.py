@@ -69,7 +69,7 @@ def steps_sentences(evidence: Evidence) -> list[str]:
 def _steps_sentence(variant: VariantEvidence) -> str:
     own, images = own_row(variant), count(variant.sweep["num_images"])
     start = f"{variant.spec.title} from {images} seeds, by {_sampler(own)}: FID {_distance(own)}."
-    parts = [f"with {count(row['evaluations'])}: {_gap(row)}" for row in other_numbers(variant)]
+    parts = [f"with {count(row['evaluations'])}: {gap_text(row)}" for row in other_numbers(variant)]
     return f"{start} From the same seeds, {'; '.join(parts)}."
 
 
@@ -86,13 +86,13 @@ def _sentences(variant: VariantEvidence) -> str:
 def _smallest(own: Json, best: Json, tried: int) -> str:
     if best is own:
         return f"No other of the {count(tried)} tried has a smaller one."
-    return f"The smallest of the {count(tried)} tried is that of {_sampler(best)}, {_gap(best)}."
+    return f"The smallest of the {count(tried)} tried is that of {_sampler(best)}, {gap_text(best)}."
 
 
 def _fewest(cheap: Json, told: set[int], rows: list[Json]) -> str:
     """The fewest evaluations that do, unless their row has just been told of, and then what fewer do."""
     if cheap["evaluations"] not in told:
-        return f"The fewest evaluations not found worse are those of {_sampler(cheap)}, {_gap(cheap)}."
+        return f"The fewest evaluations not found worse are those of {_sampler(cheap)}, {gap_text(cheap)}."
     fewer = any(row["evaluations"] < cheap["evaluations"] for row in rows)
     return f"Fewer than {count(cheap['evaluations'])} {'are all found worse' if fewer else 'were not tried'}."
 
@@ -118,7 +118,7 @@ def _distance(row: Json) -> str:
     return number_interval(interval_beside(row, "fid"))
 
 
-def _gap(row: Json) -> str:
+def gap_text(row: Json) -> str:
     """How far a row's distance is from that of the variant's own sampler, and whether that is more than chance."""
     gap = interval_beside(row, "difference")
     known = "resolved" if excludes_zero(gap) else "not resolved"

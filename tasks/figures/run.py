@@ -12,6 +12,7 @@ from tasks.figures.clip import draw_clip_classes, draw_clip_gallery, draw_clip_o
 from tasks.figures.comparisons import COMPARISONS, write_comparisons
 from tasks.figures.critic import draw_confusion, draw_critic_classes, draw_critic_overall
 from tasks.figures.forward import draw_forward
+from tasks.figures.guidance import draw_guidance
 from tasks.figures.losses import draw_losses, draw_noise_levels
 from tasks.figures.progress import draw_progress
 from tasks.figures.recognition import draw_recognition
@@ -40,6 +41,7 @@ PLAIN = (
     draw_critic_overall,
     draw_confusion,
     draw_sweep,
+    draw_guidance,
 )
 """Figures that need the measurements alone."""
 

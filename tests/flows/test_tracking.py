@@ -119,7 +119,8 @@ def test_a_sweep_is_a_curve_over_evaluations_and_a_table(published: None) -> Non
                 assert series[f"sweep/{figure}/{slug}"] == sorted(rows)
         assert run.data.metrics["sweep/real/fid_low"] == measured["real"]["fid_low"]
     run = runs()["sweep", "course"]
-    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "sweep/samplers.json", "type": "table"}]
+    tables = [{"path": f"sweep/{name}.json", "type": "table"} for name in ("samplers", "guidance")]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == tables
     assert (run.data.tags["dvc.stage"], run.data.params["sweep.per_class"]) == ("sweep@course", "50")
 
 

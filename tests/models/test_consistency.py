@@ -211,7 +211,16 @@ def test_the_last_steps_tune_wherever_the_training_was_taken_up(start: int) -> N
 
 def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
     sampler = SigmaSamplerSpec(
-        kind="consistency", steps=2, churn=0.0, sigma_min=1.0, sigma_max=2.0, rho=7.0, guidance=1.0, start="noise"
+        kind="consistency",
+        steps=2,
+        churn=0.0,
+        sigma_min=1.0,
+        sigma_max=2.0,
+        rho=7.0,
+        guidance=1.0,
+        guide="unlabelled",
+        guided_sigma=(),
+        start="noise",
     )
     model, labels, noise = Edm(Mixing(), edm()), torch.tensor([3]), ImageNoise([5])
     steps = list(model.sample(sampler, ImageNoise([5]), labels))

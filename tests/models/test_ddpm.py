@@ -182,7 +182,7 @@ def test_pixels_lie_between_minus_one_and_one_whatever_the_data() -> None:
 
 def test_sampling_starts_from_the_image_noise_and_draws_nothing_after_the_last_step() -> None:
     process = Ddpm(Recorder(torch.zeros(2, 1, 28, 28)), SPEC)
-    sampler = DiscreteSamplerSpec(kind="ddpm", steps=100, eta=1.0, guidance=1.0, start="noise")
+    sampler = DiscreteSamplerSpec(kind="ddpm", steps=100, eta=1.0, guidance=1.0, guide="unlabelled", start="noise")
     noise = ImageNoise([1, 2])
     steps = list(process.sample(sampler, noise, torch.tensor([0, 1])))
     expected = ImageNoise([1, 2])
@@ -193,14 +193,23 @@ def test_sampling_starts_from_the_image_noise_and_draws_nothing_after_the_last_s
 
 def test_a_sigma_sampler_is_refused() -> None:
     sampler = SigmaSamplerSpec(
-        kind="heun", steps=4, churn=0.0, sigma_min=0.1, sigma_max=1.0, rho=7.0, guidance=1.0, start="noise"
+        kind="heun",
+        steps=4,
+        churn=0.0,
+        sigma_min=0.1,
+        sigma_max=1.0,
+        rho=7.0,
+        guidance=1.0,
+        guide="unlabelled",
+        guided_sigma=(),
+        start="noise",
     )
     with pytest.raises(TypeError, match="a DDPM cannot be sampled by heun"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 
 
 def test_more_steps_than_the_process_has_are_refused() -> None:
-    sampler = DiscreteSamplerSpec(kind="ddim", steps=101, eta=0.0, guidance=1.0, start="noise")
+    sampler = DiscreteSamplerSpec(kind="ddim", steps=101, eta=0.0, guidance=1.0, guide="unlabelled", start="noise")
     with pytest.raises(ValueError, match="cannot keep 101 of 100 steps"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 
@@ -250,14 +259,14 @@ def test_pure_noise_is_undone_from_the_velocity() -> None:
 
     process.network = Knowing()
     for sampler in (
-        DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, start="noise"),
-        DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0, start="noise"),
+        DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, guide="unlabelled", start="noise"),
+        DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0, guide="unlabelled", start="noise"),
     ):
         *_, last = process.sample(sampler, ImageNoise([1, 2]), torch.tensor([0, 1]))
         assert_close(last.x, x0, rtol=0.0, atol=1e-4)
 
 
-FROM_MOMENTS = DiscreteSamplerSpec(kind="ddim", steps=2, eta=0.0, guidance=1.0, start="moments")
+FROM_MOMENTS = DiscreteSamplerSpec(kind="ddim", steps=2, eta=0.0, guidance=1.0, guide="unlabelled", start="moments")
 
 
 def test_sampling_can_start_from_the_moments_of_noised_images() -> None:

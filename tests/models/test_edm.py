@@ -217,7 +217,7 @@ def test_pixels_without_spread_are_refused(std: float) -> None:
 
 
 def test_a_discrete_sampler_is_refused() -> None:
-    sampler = DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0, start="noise")
+    sampler = DiscreteSamplerSpec(kind="ddim", steps=4, eta=0.0, guidance=1.0, guide="unlabelled", start="noise")
     with pytest.raises(TypeError, match="an EDM cannot be sampled by ddim"):
         Edm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 

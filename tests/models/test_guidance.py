@@ -1,11 +1,14 @@
-"""Guidance u + g (c - u): exact ends, cost, and where it may be applied."""
+"""Guidance w + g (c - w): exact ends, cost, where it may be applied, and by whom."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from models.guidance import guided
+from models.guidance import Guidance, guidance_of, guided
+from tests.tasks.small_variants import FLAGSHIP
 
 LABELS = torch.tensor([2, 5, 7])
 LEVEL = torch.tensor([0.5, 0.5, 0.5])
@@ -36,15 +39,15 @@ def conditional(x: Tensor) -> Tensor:
 
 def test_zero_is_exactly_unconditional_and_one_exactly_conditional() -> None:
     x = images()
-    assert torch.equal(guided(Counting(), LABELS, 0.0)(x, LEVEL), unconditional(x))
-    assert torch.equal(guided(Counting(), LABELS, 1.0)(x, LEVEL), conditional(x))
+    assert torch.equal(guided(Counting(), LABELS, Guidance(0.0))(x, LEVEL), unconditional(x))
+    assert torch.equal(guided(Counting(), LABELS, Guidance(1.0))(x, LEVEL), conditional(x))
 
 
 @pytest.mark.parametrize("g", [0.3, 1.7, 4.0])
 def test_other_values_follow_the_formula(g: float) -> None:
     x = images()
     u, c = unconditional(x), conditional(x)
-    assert_close(guided(Counting(), LABELS, g)(x, LEVEL), u + g * (c - u))
+    assert_close(guided(Counting(), LABELS, Guidance(g))(x, LEVEL), u + g * (c - u))
 
 
 @pytest.mark.parametrize("g", [1.7, 7.5])
@@ -55,7 +58,7 @@ def test_predictions_in_bfloat16_are_combined_in_float32(g: float) -> None:
         return Counting()(*arguments).bfloat16()
 
     u, c = unconditional(x).bfloat16().float(), conditional(x).bfloat16().float()
-    found = guided(rounded, LABELS, g)(x, LEVEL)
+    found = guided(rounded, LABELS, Guidance(g))(x, LEVEL)
     assert found.dtype == torch.float32
     assert torch.equal(found, u + g * (c - u))
 
@@ -63,7 +66,7 @@ def test_predictions_in_bfloat16_are_combined_in_float32(g: float) -> None:
 @pytest.mark.parametrize(("g", "batches"), [(0.0, [3]), (1.0, [3]), (0.5, [6]), (2.0, [6])])
 def test_cost_is_one_batch_doubled_only_when_needed(g: float, batches: list[int]) -> None:
     predict = Counting()
-    guided(predict, LABELS, g)(images(), LEVEL)
+    guided(predict, LABELS, Guidance(g))(images(), LEVEL)
     assert predict.batches == batches
 
 
@@ -74,11 +77,52 @@ def test_guiding_the_noise_equals_guiding_the_clean_image() -> None:
     def denoise(x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
         return x - 0.5 * Counting()(x, level, labels, keep)
 
-    assert_close(guided(denoise, LABELS, 1.7)(x, LEVEL), x - 0.5 * guided(Counting(), LABELS, 1.7)(x, LEVEL))
+    assert_close(
+        guided(denoise, LABELS, Guidance(1.7))(x, LEVEL), x - 0.5 * guided(Counting(), LABELS, Guidance(1.7))(x, LEVEL)
+    )
 
 
 @pytest.mark.parametrize("g", [1.0, 2.0])
 def test_no_gradients_are_recorded(g: float) -> None:
     x = images().requires_grad_()
-    assert not guided(Counting(), LABELS, g)(x, LEVEL).requires_grad
+    assert not guided(Counting(), LABELS, Guidance(g))(x, LEVEL).requires_grad
     assert torch.is_grad_enabled()
+
+
+class Worse(Counting):
+    """A worse model: half of every prediction."""
+
+    def __call__(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        return 0.5 * super().__call__(x, level, labels, keep)
+
+
+@pytest.mark.parametrize("g", [0.0, 1.0, 0.4, 2.5])
+def test_a_worse_model_that_knows_the_class_can_be_the_guide(g: float) -> None:
+    x = images()
+    c = conditional(x)
+    assert_close(guided(Counting(), LABELS, Guidance(g, Worse()))(x, LEVEL), 0.5 * c + g * (c - 0.5 * c))
+
+
+@pytest.mark.parametrize(("g", "looks"), [(0.0, ([], [3])), (1.0, ([3], [])), (2.0, ([3], [3]))])
+def test_each_model_is_asked_only_when_it_counts(g: float, looks: tuple[list[int], list[int]]) -> None:
+    predict, worse = Counting(), Worse()
+    guided(predict, LABELS, Guidance(g, worse))(images(), LEVEL)
+    assert (predict.batches, worse.batches) == looks
+
+
+@pytest.mark.parametrize(("interval", "acts"), [((0.5, 1.0), True), ((0.0, 0.5), True), ((0.6, 1.0), False)])
+def test_outside_its_interval_guidance_leaves_the_prediction_as_it_is(
+    interval: tuple[float, float], acts: bool
+) -> None:
+    x, predict = images(), Counting()
+    found = guided(predict, LABELS, Guidance(3.0, None, interval))(x, LEVEL)
+    assert torch.equal(found, guided(Counting(), LABELS, Guidance(3.0 if acts else 1.0))(x, LEVEL))
+    assert predict.batches == [6 if acts else 3]
+
+
+def test_an_early_state_that_is_missing_is_said() -> None:
+    sampler = replace(FLAGSHIP.sampling, guidance=2.0, guide="early")
+    with pytest.raises(ValueError, match="an early state that is not given"):
+        guidance_of(sampler, None)
+    assert guidance_of(sampler, Worse()).guide is not None
+    assert guidance_of(replace(sampler, guide="unlabelled"), Worse()).guide is None

@@ -47,7 +47,7 @@ def ask(x: Tensor, level: Tensor) -> Tensor:
 
 def ours(kind: str, steps: int, eta: float) -> Tensor:
     family = "ddpm" if kind == "ddpm" else "ddim"
-    sampler = DiscreteSamplerSpec(kind=family, steps=steps, eta=eta, guidance=1.0, start="noise")
+    sampler = DiscreteSamplerSpec(kind=family, steps=steps, eta=eta, guidance=1.0, guide="unlabelled", start="noise")
     process = Ddpm(NETWORK, ddpm(STEPS, START, END))
     return list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
 
@@ -99,7 +99,16 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
         x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
     process = Edm(NETWORK, edm())
     sampler = SigmaSamplerSpec(
-        kind=kind, steps=steps, churn=0.0, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0, start="noise"
+        kind=kind,
+        steps=steps,
+        churn=0.0,
+        sigma_min=0.01,
+        sigma_max=40.0,
+        rho=7.0,
+        guidance=1.0,
+        guide="unlabelled",
+        guided_sigma=(),
+        start="noise",
     )
     result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
     assert_close(result, x, rtol=1e-5, atol=1e-5)

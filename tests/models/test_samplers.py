@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from models.ddpm import Ddpm
 from models.diffusion import Diffusion, SampleStep
 from models.edm import Edm
+from models.evaluations import evaluations
 from models.noise import ImageNoise
-from models.samplers import evaluations
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tests.models.processes import ddpm, edm
 
@@ -35,8 +35,8 @@ class ClassShift(nn.Module):
 
 def discrete(kind: str, guidance: float = 1.0) -> DiscreteSamplerSpec:
     if kind == "ddpm":
-        return DiscreteSamplerSpec(kind="ddpm", steps=12, eta=1.0, guidance=guidance, start="noise")
-    return DiscreteSamplerSpec(kind="ddim", steps=5, eta=0.5, guidance=guidance, start="noise")
+        return DiscreteSamplerSpec(kind="ddpm", steps=12, eta=1.0, guidance=guidance, guide="unlabelled", start="noise")
+    return DiscreteSamplerSpec(kind="ddim", steps=5, eta=0.5, guidance=guidance, guide="unlabelled", start="noise")
 
 
 def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
@@ -48,6 +48,8 @@ def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
         sigma_max=20.0,
         rho=7.0,
         guidance=guidance,
+        guide="unlabelled",
+        guided_sigma=(),
         start="noise",
     )
 
@@ -132,6 +134,28 @@ def test_the_cost_is_what_evaluations_says(kind: str, guidance: float) -> None:
     list(process.sample(sampler, ImageNoise([1, 2, 3]), torch.tensor([0, 1, 2])))
     assert isinstance(process.network, ClassShift)
     assert process.network.images == 3 * evaluations(sampler)
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (0.5, 20.0), (0.01, 0.01001), (30.0, 40.0)])
+@pytest.mark.parametrize("kind", ALONG_SIGMA)
+def test_the_cost_of_guidance_between_two_levels_is_counted_too(kind: str, ends: tuple[float, float]) -> None:
+    process, sampler = setting(kind, 1.5)
+    assert isinstance(sampler, SigmaSamplerSpec)
+    sampler = replace(sampler, guided_sigma=ends)
+    list(process.sample(sampler, ImageNoise([1, 2, 3]), torch.tensor([0, 1, 2])))
+    assert isinstance(process.network, ClassShift)
+    assert process.network.images == 3 * evaluations(sampler)
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "ddim", "heun+churn", "dpmpp_2m"])
+def test_an_early_state_guides_and_is_asked_as_often(kind: str) -> None:
+    process, sampler = setting(kind, 2.0)
+    early, sampler = setting(kind)[0], replace(sampler, guide="early")
+    noise, labels = [4, 5], torch.tensor([0, 9])
+    *_, last = process.sample(sampler, ImageNoise(noise), labels, guide=early)
+    assert isinstance(early.network, ClassShift)
+    assert early.network.images == len(noise) * evaluations(sampler) / 2
+    assert torch.equal(last.x, path(kind, noise, labels.tolist())[-1].x)  # an equal guide changes nothing
 
 
 @pytest.mark.parametrize(("kind", "looks"), [("ddpm", 12), ("ddim", 5), ("heun", 11), ("dpmpp_2m", 6), ("unipc", 6)])

@@ -40,7 +40,7 @@ COURSE = Variant(
     network=CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8),
     process=ddpm(10, 0.001, 0.2),
     training=TRAINING,
-    sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, start="noise"),
+    sampling=DiscreteSamplerSpec(kind="ddpm", steps=10, eta=1.0, guidance=1.0, guide="unlabelled", start="noise"),
 )
 FROM_MOMENTS = replace(COURSE, title="Small start", sampling=replace(COURSE.sampling, start="moments"))
 """The course's training; sampled from a Gaussian for each class."""
@@ -51,7 +51,16 @@ FLAGSHIP = Variant(
     process=mixture_edm(),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
     sampling=SigmaSamplerSpec(
-        kind="dpmpp_2m", steps=4, churn=0.0, sigma_min=0.02, sigma_max=2.0, rho=7.0, guidance=1.0, start="prior"
+        kind="dpmpp_2m",
+        steps=4,
+        churn=0.0,
+        sigma_min=0.02,
+        sigma_max=2.0,
+        rho=7.0,
+        guidance=1.0,
+        guide="unlabelled",
+        guided_sigma=(),
+        start="prior",
     ),
 )
 VARIANTS = {"course": COURSE, "flagship": FLAGSHIP}

@@ -106,7 +106,7 @@ BAD_VALUES = [
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     (
         "variants.flagship.sampling",
-        "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0, start: noise}",
+        "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0, guide: unlabelled, start: noise}",
         "another sampler with an edm process",
     ),
 ]
@@ -274,9 +274,11 @@ def test_a_variant_must_not_take_a_judges_folder(name: str) -> None:
 
 def test_more_neighbours_than_images_are_refused_before_anything_is_trained() -> None:
     content = copy.deepcopy(CONTENT)
-    content["sample"]["per_class"] = content["sweep"]["per_class"] = 10
+    content["sweep"]["per_class"] = 10
     content["evaluate"]["neighbours"] = 100
-    expected = r"evaluate\.neighbours: got 100; expected fewer than a variant's images, 10 \* sample\.per_class = 100;"
+    expected = (
+        r"evaluate\.neighbours: got 100; expected fewer than the images of a sweep, 10 \* sweep\.per_class = 100;"
+    )
     with pytest.raises(ConfigError, match=expected):
         parse_params(content, "params.yaml")
     content["evaluate"]["neighbours"] = 99
@@ -333,6 +335,40 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
     parse_params(content, "params.yaml")
     course[group].update(values)
     with pytest.raises(ConfigError, match=message):
+        parse_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"guide": "early"}, r"sampling\.guide: .* unlabelled with guidance 0 or 1"),
+        ({"guided_sigma": [0.1, 1.0]}, r"sampling\.guided_sigma: .* \[\] with guidance 0 or 1"),
+        ({"guidance": 2.0, "guided_sigma": [1.0]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
+        ({"guidance": 2.0, "guided_sigma": [1.0, 0.5]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
+    ],
+)
+def test_guidance_that_cannot_act_as_described_is_refused(values: dict[str, object], message: str) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["flagship"]["sampling"].update(values)
+    with pytest.raises(ConfigError, match=rf"variants\.flagship\.{message}"):
+        parse_params(content, "params.yaml")
+
+
+def test_an_early_state_must_have_been_kept() -> None:
+    content = copy.deepcopy(CONTENT)
+    flagship = content["variants"]["flagship"]
+    flagship["sampling"].update(guidance=2.0, guide="early")
+    parse_params(content, "params.yaml")
+    flagship["training"]["snapshots"] = 1
+    with pytest.raises(ConfigError, match=r"flagship\.training\.snapshots: got 1; expected above 1 with sampling"):
+        parse_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize("scales", [[], [1.0], [2.0, 2.0], [0.0]])
+def test_scales_of_the_sweep_are_different_and_none_is_no_guidance(scales: list[float]) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["sweep"]["guidance"]["scales"] = scales
+    with pytest.raises(ConfigError, match=r"sweep\.guidance\.scales: .* different numbers above 0"):
         parse_params(content, "params.yaml")
 
 

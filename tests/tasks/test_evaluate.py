@@ -156,7 +156,7 @@ def test_manifolds_are_compared_at_equal_numbers(monkeypatch: pytest.MonkeyPatch
         numbers.append((len(real), len(images)))
         return compare_manifolds(real, images, neighbours)
 
-    monkeypatch.setattr("tasks.evaluate.compare_manifolds", watched)
+    monkeypatch.setattr("tasks.distances.compare_manifolds", watched)
     test = load_split("test")
     block_of(class_balanced(test, 15, torch.Generator().manual_seed(0)))
     block_of(Split(test.images.repeat(2, 1, 1), test.labels.repeat(2)))

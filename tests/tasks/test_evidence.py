@@ -38,7 +38,7 @@ def test_another_schedule_is_not_the_sources(evidence: Evidence, values: dict[st
 
 
 def test_a_sampler_that_leaves_steps_out_is_not_the_sources(evidence: Evidence) -> None:
-    ddim = DiscreteSamplerSpec(kind="ddim", steps=20, eta=0.0, guidance=1.0, start="noise")
+    ddim = DiscreteSamplerSpec(kind="ddim", steps=20, eta=0.0, guidance=1.0, guide="unlabelled", start="noise")
     assert not changed(evidence.variants[0], sampling=ddim).follows_source
 
 

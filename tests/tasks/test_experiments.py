@@ -134,5 +134,5 @@ def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> Non
 
 
 def test_the_sweeps_say_nothing_to_other_questions(evidence: Evidence) -> None:
-    assert [key for key in EXPERIMENTS if is_answered(key, evidence)] == ["steps"]
+    assert [key for key in EXPERIMENTS if is_answered(key, evidence)] == ["steps", "guidance"]
     assert experiment_text("width", evidence, Pairs([], ()), 0.95) == ""

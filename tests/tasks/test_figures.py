@@ -53,7 +53,7 @@ def test_every_figure_exists_and_plots_exist_in_both_formats(workspace: tuple[Pa
     pictures = {"forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship"}
     pictures |= {"clip_gallery_course", "clip_gallery_flagship"}
     plots = {"schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall"}
-    plots |= {"critic_classes", "critic_overall", "confusion", "sweep"}
+    plots |= {"critic_classes", "critic_overall", "confusion", "sweep", "guidance"}
     assert {path.stem for path in folder.glob("*.png")} == pictures | plots
     assert {path.stem for path in folder.glob("*.svg")} == plots
     for path in folder.glob("*.svg"):
@@ -145,7 +145,7 @@ def test_a_missing_metrics_file_is_one_line(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The plots that a test draws, which are kept here instead of being written."""
     figures: list[Figure] = []
-    for module in ("critic", "schedule", "sweep"):
+    for module in ("critic", "guidance", "schedule", "sweep"):
         monkeypatch.setattr(f"tasks.figures.{module}.save_plot", lambda figure, *_: figures.append(figure))
     return figures
 

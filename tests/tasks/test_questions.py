@@ -39,7 +39,7 @@ def with_variant(evidence: Evidence, change: Callable[[Variant], Variant], name:
 def test_course_and_flagship_leave_open_what_needs_more_than_them(evidence: Evidence) -> None:
     everything = {question.key for question in QUESTIONS}
     assert len(everything) == len(QUESTIONS)
-    assert keys(evidence) == everything - ANSWERED_ANYWHERE - ABOUT_THE_SOURCE - {"steps"}
+    assert keys(evidence) == everything - ANSWERED_ANYWHERE - ABOUT_THE_SOURCE - {"steps", "guidance"}
 
 
 def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence) -> None:
@@ -55,7 +55,6 @@ def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence)
         ("start", "sampling", {"start": "moments"}),
         ("target", "process", {"target": "v"}),
         ("repair", "process", {"beta_start": 0.001, "beta_end": 0.2}),
-        ("guidance", "sampling", {"guidance": 2.0}),
         ("repeat", "training", {"repeat": 1}),
         ("width", "network", {"channels": (64, 128, 256)}),
     ],

@@ -32,7 +32,7 @@ from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes,
 PICTURES = ("forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship")
 PICTURES += ("clip_gallery_course", "clip_gallery_flagship")
 PLOTS = ("schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall")
-PLOTS += ("critic_classes", "critic_overall", "confusion", "sweep")
+PLOTS += ("critic_classes", "critic_overall", "confusion", "sweep", "guidance")
 PAYLOADS = (
     "<script>alert(1)</script>",
     r"$\frac$ and \input{x}",
@@ -231,15 +231,15 @@ def test_where_nothing_was_compared_the_report_does_not_say_so(tmp_path: Path, m
 def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(tmp_path, monkeypatch)
     flagship = params.variants["flagship"]
-    guided = replace(flagship, title="Guided", sampling=replace(flagship.sampling, guidance=2.0))
-    more = replace(params, variants={**params.variants, "guided": guided})
-    monkeypatch.setitem(QUALITY, "guided", 0.5)
-    write_variant("guided", more, plain_shapes)
+    again = replace(flagship, title="Again", training=replace(flagship.training, repeat=1))
+    more = replace(params, variants={**params.variants, "again": again})
+    monkeypatch.setitem(QUALITY, "again", 0.5)
+    write_variant("again", more, plain_shapes)
     write_tables(read_evidence(more.variants))
     write_comparisons(list(more.variants), replace(more.evaluate, bootstrap=100), more.seed)
-    for name in ("reverse_guided", "clip_gallery_guided"):
+    for name in ("reverse_again", "clip_gallery_again"):
         (FIGURES / f"{name}.png").write_bytes((FIGURES / "forward.png").read_bytes())
-    asks, before, after = "do to the samples", source_of(params), source_of(more)
+    asks, before, after = "How far apart are two trainings", source_of(params), source_of(more)
     assert asks not in before.partition("## One change at a time")[2].partition("## Left open")[0]
     compared, _, still_open = after.partition("## One change at a time")[2].partition("## Left open")
     assert asks in compared
@@ -247,7 +247,7 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     # 12 a class, of which 6 and 10 are right
     assert "adjusted for the 3 comparisons that this build asks for" in unescaped(after)
     assert "comparisons that this build asks for" not in before
-    expected = "Of 120 shared seeds, Guided alone is right on 0 and Flagship alone on 40: \u221233.3 points"
+    expected = "Of 120 shared seeds, Again alone is right on 0 and Flagship alone on 40: \u221233.3 points"
     assert expected in unescaped(compared)
 
 

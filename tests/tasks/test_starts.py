@@ -13,7 +13,7 @@ from models.noise import ImageNoise
 from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
 from tasks.files import read_arrays, sha256_file
-from tasks.params import Sample, Sweep
+from tasks.params import GuidanceSweep, Sample, Sweep
 from tasks.paths import PREPARED, artifact
 from tasks.precision import autocast
 from tasks.progress_grids import draw_progress_grids
@@ -96,7 +96,8 @@ def test_grids_through_training_start_from_the_moments(trained: Path) -> None:
 
 def test_a_sweep_starts_every_sampler_as_the_variants_own(trained: Path) -> None:
     fit_small_critic()
-    sweep = Sweep(per_class=10, evaluations=(3,), samplers=("heun",), noise_sigma_max=40.0)
+    guidance = GuidanceSweep(scales=(2.0,), sigma=(0.1, 1.0))
+    sweep = Sweep(per_class=10, evaluations=(3,), samplers=("heun",), noise_sigma_max=40.0, guidance=guidance)
     assert {attempt.sampler.start for attempt in candidates(FROM_MOMENTS, sweep)} == {"moments"}
     assert candidates(FLAGSHIP, sweep)[0].sampler.start == "prior"
     rows = {}

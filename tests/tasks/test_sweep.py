@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.samplers import evaluations
+from models.evaluations import evaluations
 from tasks.dataset import real_test_images
 from tasks.distances import frechet_difference, real_features
 from tasks.errors import IntegrityError, MissingResourceError
@@ -16,12 +16,13 @@ from tasks.evaluate import critic_block, run_evaluation
 from tasks.evidence import Evidence, VariantEvidence
 from tasks.files import read_json, read_table
 from tasks.judge import load_critic
-from tasks.params import Sample, Sweep
+from tasks.params import GuidanceSweep, Sample, Sweep
 from tasks.paths import metrics_file, table_file
 from tasks.precision import autocast
+from tasks.redrawn import Bench
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.sampler_names import sampler_name
-from tasks.sweep import Attempt, Bench, candidates, drawn_before, own_attempt, run_sweep
+from tasks.sweep import Attempt, candidates, drawn_before, own_attempt, run_sweep
 from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,
@@ -36,7 +37,13 @@ from tests.tasks.report_workspace import beside
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
 from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
 
-SWEEP = Sweep(per_class=10, evaluations=(3, 6), samplers=("heun", "unipc"), noise_sigma_max=40.0)
+SWEEP = Sweep(
+    per_class=10,
+    evaluations=(3, 6),
+    samplers=("heun", "unipc"),
+    noise_sigma_max=40.0,
+    guidance=GuidanceSweep(scales=(1.5,), sigma=(0.05, 1.0)),
+)
 NOISY = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, start="noise", sigma_max=20.0))
 
 
@@ -150,7 +157,7 @@ def accuracy_of(row: dict[str, Any]) -> dict[str, float]:
 def test_as_many_real_images_stand_beside_the_rows(workspace: Path) -> None:
     """They have the figures that the reference rows would have at that number of images."""
     fit_small_critic()
-    bench = Bench(load_critic(CPU), real_features(load_critic(CPU), SEED), EVALUATE.confidence, SEED)
+    bench = Bench.of_build(EVALUATE, CPU, SEED)
     found = bench.real(10)
     expected = critic_block(real_test_images(10, SEED), bench.judge, bench.training, EVALUATE, SEED)
     assert found["num_images"] == expected["num_images"] == 100
@@ -163,11 +170,11 @@ def test_rows_are_compared_with_the_first_by_intervals_that_hold_at_once(workspa
     """Bonferroni: each of four comparisons at 1 - 0.05 / 4."""
     fit_small_critic()
     training = real_features(load_critic(CPU), SEED)
-    bench = Bench(load_critic(CPU), training, 0.95, SEED)
+    bench = Bench(load_critic(CPU), training, 0.95, EVALUATE.neighbours, SEED)
     labels, _ = balanced_requests(10, SEED)
     generator = np.random.default_rng(SEED)
     seen = [bench.look(generator.integers(0, 256, (100, 28, 28)).astype(np.uint8), labels) for _ in range(5)]
-    rows = bench.rows([own_attempt(FLAGSHIP)] * 5, seen)
+    rows = bench.rows([{}] * 5, seen)
     assert {rows[0][key] for key in ("difference", "difference_low", "difference_high")} == {0.0}
     for row, images in zip(rows[1:], seen[1:], strict=True):
         pair = images.features, seen[0].features
@@ -179,10 +186,10 @@ def test_rows_are_compared_with_the_first_by_intervals_that_hold_at_once(workspa
 @pytest.mark.parametrize("samplers", [1, 3])
 def test_as_few_images_as_the_parameters_permit_are_enough(samplers: int, workspace: Path) -> None:
     fit_small_critic()
-    bench = Bench(load_critic(CPU), real_features(load_critic(CPU), SEED), EVALUATE.confidence, SEED)
+    bench = Bench.of_build(EVALUATE, CPU, SEED)
     split = real_test_images(2, SEED)
     seen = [bench.look(split.images.numpy(), split.labels.numpy())] * samplers
-    rows = bench.rows([own_attempt(FLAGSHIP)] * samplers, seen)
+    rows = bench.rows([{}] * samplers, seen)
     assert all(np.isfinite(value) for row in rows for value in row.values() if not isinstance(value, str))
 
 
@@ -222,7 +229,7 @@ def swept(*rows: tuple[str, int, int, float]) -> VariantEvidence:
         return {"sampler": sampler, "budget": budget, "evaluations": count, **figures}
 
     real = {"num_images": 500, **beside("fid", 1.2, 0.1), **beside("accuracy", 0.93, 0.01)}
-    sweep = {"rows": [row(*values) for values in rows], "num_images": 500, "real": real}
+    sweep = {"rows": [row(*values) for values in rows], "num_images": 500, "real": real, "guidance": []}
     return VariantEvidence(name="flagship", spec=FLAGSHIP, train={}, sample={}, score={}, evaluate={}, sweep=sweep)
 
 

@@ -1,0 +1,56 @@
+"""Quality against variety under guidance, one panel a variant and one line a guide."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from tasks.evidence import Evidence, Json, VariantEvidence
+from tasks.figures.panels import grid_of_panels
+from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, save_plot
+
+REAL = REFERENCE_COLOURS[1]
+
+
+def draw_guidance(evidence: Evidence, folder: Path) -> None:
+    """Class accuracy by recall, from no guidance on along rising scales, and where real images lie.
+
+    Writes ``guidance.svg`` and ``guidance.png``.
+    """
+    figure, panels = grid_of_panels(len(evidence.variants), 2, 3.3)
+    for axes, variant in zip(panels, evidence.variants, strict=True):
+        _lines(axes, variant)
+        real = variant.sweep["real"]
+        axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")
+        axes.set_xlabel("recall: share of the variety reached")
+        axes.set_title(variant.spec.title)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
+        axes.margins(0.12)
+    panels[0].set_ylabel("class accuracy")
+    save_plot(figure, folder, "guidance")
+
+
+def _lines(axes: Axes, variant: VariantEvidence) -> None:
+    plain, led = variant.unguided, variant.guided
+    for index, name in enumerate(dict.fromkeys(str(row["guide"]) for row in led)):
+        rows = [plain, *(row for row in led if row["guide"] == name)]
+        where = [row["recall"] for row in rows]
+        accuracies = [row["accuracy"] for row in rows]
+        reach = [[abs(row["accuracy"] - row[f"accuracy_{end}"]) for row in rows] for end in ("low", "high")]
+        tint = colour(index)
+        style: dict[str, Any] = {
+            "color": tint,
+            "linestyle": line(index),
+            "marker": "o",
+            "markersize": 3.5,
+            "linewidth": 1.4,
+        }
+        axes.errorbar(where, accuracies, yerr=reach, capsize=2, elinewidth=0.7, label=name, **style)
+        _name_scale(axes, rows[-1], tint)
+    axes.plot([plain["recall"]], [plain["accuracy"]], "o", mfc="none", mec=INK, markersize=10, label="no guidance")
+
+
+def _name_scale(axes: Axes, row: Json, tint: str) -> None:
+    """Write the strongest scale beside its dot."""
+    place = (row["recall"], row["accuracy"])
+    axes.annotate(f"g = {row['scale']:g}", place, textcoords="offset points", xytext=(6, -9), color=tint, fontsize=7)

@@ -1,0 +1,73 @@
+"""Quality against coverage: the same trained model led away from worse ones, more and less."""
+
+from dataclasses import replace
+
+from models.evaluations import evaluations
+from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from tasks.guides import early_state
+from tasks.params import Sweep, Variant
+from tasks.progress import track
+from tasks.redrawn import Bench, Row, drawn_again
+from tasks.sample import Sampling, balanced_requests
+from tasks.sampler_names import guide_name
+
+
+def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[Row]:
+    """Draw a variant's images unguided and by every guide and scale, from the same seeds, and judge them.
+
+    Args:
+        variant: its name.
+        spec: its description.
+        sampling: the model, as it is sampled otherwise.
+        sweep: how many images, the scales, and the noise levels between which guidance is tried alone.
+        bench: the judge.
+
+    Returns:
+        A row a guide and scale, that without guidance first: ``guide``, ``scale``, ``evaluations`` and the columns of
+        :meth:`tasks.redrawn.Bench.rows`.
+
+    Raises:
+        IntegrityError: the early state of the training was altered.
+    """
+    labels, seeds = balanced_requests(sweep.per_class, bench.seed)
+    samplers = ways(spec, sweep)
+    if any(sampler.guide == "early" for sampler in samplers):
+        sampling = replace(sampling, guide=early_state(variant, spec, sampling.device))
+    drawn = (drawn_again(replace(sampling, sampler=sampler), labels, seeds) for sampler in samplers)
+    seen = [bench.look(images, labels) for images in track(drawn, len(samplers), f"guiding {variant}")]
+    return bench.rows([_description(sampler) for sampler in samplers], seen)
+
+
+def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
+    """The samplers to compare: the variant's own without guidance, and led by each guide at each scale.
+
+    The model without the class is a guide where training has hidden labels, at all noise levels and, for an EDM, also
+    between two of them alone; an early state is one where training has kept one. A DDPM is drawn by DDIM, in as few
+    steps as keep it within the largest budget of the sweep when it is guided.
+    """
+    plain = unguided(spec, sweep)
+    found: list[SamplerSpec] = [plain]
+    for scale in sorted(sweep.guidance.scales):
+        led = replace(plain, guidance=scale)
+        found += _without_class(led, sweep) if spec.training.label_drop > 0.0 else []
+        found += [replace(led, guide="early")] if spec.training.snapshots > 1 else []
+    return found
+
+
+def unguided(spec: Variant, sweep: Sweep) -> SamplerSpec:
+    """The sampler of the comparison's first row; see :func:`ways`."""
+    own = spec.sampling
+    if isinstance(own, SigmaSamplerSpec):
+        return replace(own, guidance=1.0, guide="unlabelled", guided_sigma=())
+    steps = min(own.steps, max(1, max(sweep.evaluations) // 2))
+    return replace(own, kind="ddim", steps=steps, eta=0.0, guidance=1.0, guide="unlabelled")
+
+
+def _without_class(led: SamplerSpec, sweep: Sweep) -> list[SamplerSpec]:
+    if isinstance(led, DiscreteSamplerSpec):
+        return [led]
+    return [led, replace(led, guided_sigma=sweep.guidance.sigma)]
+
+
+def _description(sampler: SamplerSpec) -> Row:
+    return {"guide": guide_name(sampler), "scale": sampler.guidance, "evaluations": evaluations(sampler)}

@@ -1,0 +1,77 @@
+"""What guidance does to a model's images: how good they are, and how much of the real variety is left."""
+
+from models.spec import DdpmSpec
+from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
+from tasks.report_tables import pipe_table
+from tasks.sampler_names import WITHOUT_CLASS
+from tasks.sweep_findings import gap_text
+from tasks.wording import Markdown, count, escape, number_interval, percent_interval
+
+NOT_MADE = "\u2013"
+"""Stands in the cells of a row that no model made."""
+
+
+def guidance_text(evidence: Evidence) -> Markdown:
+    """What the guided samples say, a few sentences a model."""
+    return escape(" ".join(_sentences(variant) for variant in evidence.variants if variant.guided))
+
+
+def strongest_sentences(evidence: Evidence) -> list[str]:
+    """What classifier-free guidance does at its largest scale to each model that was sampled with it, in plain text."""
+    return [_strongest(variant) for variant in evidence.variants if _without_class(variant)]
+
+
+def drawn_by_ddim(evidence: Evidence) -> list[str]:
+    """The titles of the guided models that are drawn by another sampler than elsewhere in the report."""
+    led = [variant for variant in evidence.variants if variant.guided]
+    return [variant.spec.title for variant in led if isinstance(variant.spec.process, DdpmSpec)]
+
+
+def guidance_table(evidence: Evidence) -> Markdown:
+    """Every guide and scale, model by model, and under them as many real test images."""
+    header = ("Images", "Guide", "g", "Taken", "FID", "Class accuracy", "Precision", "Recall", "Coverage")
+    rows = [_row(variant, row) for variant in evidence.variants for row in variant.sweep["guidance"]]
+    real = evidence.variants[0].sweep["real"]
+    return pipe_table(header, [*rows, ("Real test images", NOT_MADE, NOT_MADE, NOT_MADE, *_figures(real))])
+
+
+def _sentences(variant: VariantEvidence) -> str:
+    plain, led = variant.unguided, variant.guided
+    best = min(led, key=lambda row: float(row["fid"]))
+    images = count(variant.sweep["num_images"])
+    start = f"{variant.spec.title} from {images} seeds without guidance: {_told(plain)}."
+    tried = f"Of the {count(len(led))} ways to guide it that were tried, the smallest FID is that of"
+    return f"{start} {tried} {_name(best)}: {gap_text(best)}; {_told(best)}."
+
+
+def _strongest(variant: VariantEvidence) -> str:
+    plain, row = variant.unguided, _without_class(variant)[-1]
+    accuracies = [percent_interval(interval_beside(each, "accuracy")) for each in (plain, row)]
+    return (
+        f"{variant.spec.title}, led away from its answer without the class at g = {row['scale']:g}: class accuracy "
+        f"from {accuracies[0]} to {accuracies[1]}, recall from {plain['recall']:.2f} to {row['recall']:.2f}, FID "
+        f"{gap_text(row)}."
+    )
+
+
+def _without_class(variant: VariantEvidence) -> list[Json]:
+    """The rows of classifier-free guidance at all noise levels, by rising scale."""
+    return [row for row in variant.guided if row["guide"] == WITHOUT_CLASS]
+
+
+def _name(row: Json) -> str:
+    return f"\u201c{row['guide']}\u201d at g = {row['scale']:g}"
+
+
+def _told(row: Json) -> str:
+    fid, accuracy = number_interval(interval_beside(row, "fid")), percent_interval(interval_beside(row, "accuracy"))
+    return f"FID {fid}, class accuracy {accuracy}, recall {row['recall']:.2f}, coverage {row['coverage']:.2f}"
+
+
+def _row(variant: VariantEvidence, row: Json) -> tuple[object, ...]:
+    return variant.spec.title, row["guide"], f"{row['scale']:g}", count(row["evaluations"]), *_figures(row)
+
+
+def _figures(row: Json) -> tuple[str, ...]:
+    fid, accuracy = number_interval(interval_beside(row, "fid")), percent_interval(interval_beside(row, "accuracy"))
+    return fid, accuracy, *(f"{row[key]:.2f}" for key in ("precision", "recall", "coverage"))
