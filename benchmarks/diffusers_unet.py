@@ -2,15 +2,14 @@
 
 What the example has no say in is chosen in favour of speed (fused AdamW, averaging all weights at once). Its cosine
 decay runs over the time allowed instead of a number of epochs, its warm-up over the first twentieth of it, and images
-are not flipped, since shoes face one way. The example can predict the noise or the image; either is tried. A group of
-the normalisation has 4 channels or more: the network's own 32 groups are meant for hundreds of channels, and would hide
-from it how bright each of a few is.
+are not flipped, since shoes face one way. It predicts the noise, as by default; that it can predict the image instead
+makes no difference here (FID 110, 100, 87, 56 after 38, 75, 150, 300 s, where the noise has 102, 105, 86, 52). A group
+of the normalisation has 4 channels or more: the network's own 32 groups are meant for hundreds of channels, and would
+hide from it how bright each of a few is.
 """
 
 import copy
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,28 +37,15 @@ WARM_UP = 0.05
 """Share of the time over which the learning rate rises."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What the example leaves to its user.
-
-    Attributes:
-        prediction: what the network predicts, the noise or the image.
-        lr: peak learning rate.
-    """
-
-    prediction: Literal["epsilon", "sample"]
-    lr: float
-
-
 class DiffusersUNet:
     """UNet2DModel in training.
 
     Args:
         setup: see there.
-        recipe: see there.
+        lr: peak learning rate.
     """
 
-    def __init__(self, setup: Setup, recipe: Recipe) -> None:
+    def __init__(self, setup: Setup, lr: float) -> None:
         split, seed = load_split("train"), setup.params.seed
         self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
         self._order = BatchOrder(len(split), BATCH, seed, setup.device)
@@ -68,12 +54,12 @@ class DiffusersUNet:
         self._weights = list(self.network.parameters())
         self._noising = DDPMScheduler(num_train_timesteps=TIMES)
         self._optimizer = torch.optim.AdamW(
-            self._weights, recipe.lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
+            self._weights, lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
         )
         self._ema = EMAModel(self._weights, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75, foreach=True)
-        self._setup, self._recipe, self._done = setup, recipe, 0
+        self._setup, self._lr, self._done = setup, lr, 0
         self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
-        self.settings = f"predicts {recipe.prediction}, steps of {self.batch}, AdamW at {recipe.lr:g}, DPM-Solver++(2M)"
+        self.settings = f"steps of {self.batch}, AdamW at {lr:g}, DPM-Solver++(2M)"
 
     def step(self, share: float) -> bool:
         """See :class:`benchmarks.contenders.Contender`."""
@@ -82,7 +68,7 @@ class DiffusersUNet:
             raise ArithmeticError(f"step {self._done + 1}: loss is {loss.item()}")
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
-        self._optimizer.param_groups[0]["lr"] = self._recipe.lr * lr_factor(share)
+        self._optimizer.param_groups[0]["lr"] = self._lr * lr_factor(share)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._ema.step(self._weights)
@@ -99,18 +85,14 @@ class DiffusersUNet:
         times = torch.randint(0, TIMES, (len(x0),), generator=generator).to(device)
         with self._setup.precision:
             seen = self.network(self._noising.add_noise(x0, eps, times), times, class_labels=self._labels[chosen])
-        if self._recipe.prediction == "epsilon":
-            return F.mse_loss(seen.sample.float(), eps)
-        abar = self._noising.alphas_cumprod.to(device)[times].view(-1, 1, 1, 1)
-        loss: Tensor = (abar / (1.0 - abar) * (seen.sample.float() - x0).square()).mean()  # weighted as in the example
-        return loss
+        return F.mse_loss(seen.sample.float(), eps)
 
     @torch.no_grad()
     def draw(self, labels: Array, seeds: Array) -> Tensor:
         """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights."""
         device = self._setup.device
         self._ema.copy_to(self._averaged.parameters())
-        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES, prediction_type=self._recipe.prediction)
+        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES)
         solver.set_timesteps(SAMPLING_STEPS)
         classes, x = torch.from_numpy(labels).to(device), ImageNoise(seeds.tolist()).draw().to(device)
         for time in solver.timesteps:
@@ -150,6 +132,6 @@ def lr_factor(share: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (share - WARM_UP) / (1.0 - WARM_UP))))
 
 
-def build(setup: Setup, recipe: tuple[Literal["epsilon", "sample"], float]) -> DiffusersUNet:
-    """Build the network for a prediction and a peak learning rate."""
-    return DiffusersUNet(setup, Recipe(*recipe))
+def build(setup: Setup, lr: float) -> DiffusersUNet:
+    """Build the network for a peak learning rate."""
+    return DiffusersUNet(setup, lr)

@@ -17,19 +17,33 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.contenders import ENTRIES, PEERS, Entry, setup_on_cpu
 from benchmarks.figure import draw_results
+from benchmarks.growth import ImageCost, TrainingCost, image_costs, training_costs
 from benchmarks.limits import Limits, command_line
 from benchmarks.machine import machine_line
 from benchmarks.outcomes import Failure, Outcome, Quality, best_of
 from benchmarks.quality import Referee
-from benchmarks.tables import TARGETS, left_out, quality_table, sampling_table, time_cell, time_table, training_table
+from benchmarks.samplers import SamplerResult, sampler_results
+from benchmarks.tables import (
+    TARGETS,
+    image_cost_table,
+    left_out,
+    quality_table,
+    sampler_table,
+    sampling_table,
+    time_cell,
+    time_table,
+    training_cost_table,
+    training_table,
+)
 from benchmarks.trial import RESULT
 from flows.environment import prepare_environment
 from flows.stage import guarded
 from tasks.errors import MissingResourceError
 from tasks.files import write_json, write_text
 from tasks.judge import CARD
-from tasks.paths import split_file
+from tasks.paths import artifact, split_file
 from tasks.side_by_side import SUMMARY
+from tasks.weights import WEIGHTS
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -45,6 +59,9 @@ class Results:
     precision: str
     machine: str
     versions: dict[str, str]
+    samplers: list[SamplerResult]
+    training_costs: list[TrainingCost]
+    image_costs: list[ImageCost]
 
     @property
     def measured_on(self) -> str:
@@ -67,7 +84,18 @@ def main() -> None:
     outcomes = [result for result in found if isinstance(result, Outcome)]
     failures = [result for result in found if isinstance(result, Failure)]
     real, versions = Referee(setup.params, limits.images).real(), {peer: version(peer) for peer in PEERS}
-    results = Results(limits, outcomes, failures, real, setup.precision_name, machine_line(), versions)
+    results = Results(
+        limits=limits,
+        outcomes=outcomes,
+        failures=failures,
+        real=real,
+        precision=setup.precision_name,
+        machine=machine_line(),
+        versions=versions,
+        samplers=sampler_results(setup, limits.images),
+        training_costs=training_costs(setup.params.variant("flagship").training.batch),
+        image_costs=image_costs(setup),
+    )
     write_json(FOLDER / "results.json", TypeAdapter(Results).dump_python(results, mode="json"))
     write_json(SUMMARY, summary(results))
     draw_results(best_of(outcomes), real, FOLDER)
@@ -76,12 +104,12 @@ def main() -> None:
 
 
 def require_build() -> None:
-    """Refuse a folder without a judge or data.
+    """Refuse a folder without a judge, a trained flagship or data.
 
     Raises:
         MissingResourceError: no report was built in it.
     """
-    for path in (CARD.parent, split_file("train"), split_file("test")):
+    for path in (CARD.parent, artifact("flagship", WEIGHTS), split_file("train"), split_file("test")):
         if not path.exists():
             raise MissingResourceError(str(path), "is missing", "a finished build in this folder", "run `make report`")
 
@@ -141,6 +169,20 @@ def page(results: Results) -> str:
 ## Sampling
 
 {sampling_table(best)}
+
+The flagship of this folder's build, drawn by its own sampler, which comes first, and by those of its sweep:
+
+{sampler_table(results.samplers, results.real)}
+
+## How cost grows
+
+Steps of the flagship's training in processes of their own, by the images of a batch and by a factor on its channels:
+
+{training_cost_table(results.training_costs)}
+
+Drawing images with the flagship of this folder's build, and the critic's comparison of them with as many real ones:
+
+{image_cost_table(results.image_costs)}
 
 {left_out(results.outcomes, best, results.failures)}
 

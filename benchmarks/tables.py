@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.outcomes import Check, Failure, Outcome, Quality, seconds_to
+from benchmarks.samplers import SamplerResult
 from models.intervals import Interval
 
 TARGETS = (10.0, 5.0, 3.0)
@@ -50,6 +52,27 @@ def sampling_table(outcomes: Sequence[Outcome]) -> str:
     return markdown_table(["", "evaluations an image", "images/s"], rows)
 
 
+def sampler_table(results: Sequence[SamplerResult], real: Quality) -> str:
+    """What each sampler makes of one model, and how fast, above as many real test images."""
+    head = ["", "evaluations", "images/s", "FID", "class accuracy"]
+    rows = [
+        [it.name, f"{it.evaluations}", f"{it.images_per_second:.0f}", *_quality_cells(it.quality)] for it in results
+    ]
+    return markdown_table(head, [*rows, ["real test images", "", "", *_quality_cells(real)]])
+
+
+def training_cost_table(costs: Sequence[TrainingCost]) -> str:
+    """What a step takes, a row a batch and width."""
+    head = ["batch x width", "parameters", "ms a step", "images/s", "GFLOP/s", "peak memory, MB"]
+    return markdown_table(head, map(_training_cost_row, costs))
+
+
+def image_cost_table(costs: Sequence[ImageCost]) -> str:
+    """What numbers of images take to draw and to judge."""
+    rows = ([f"{it.images:,}", f"{it.drawing_s:.1f}", f"{it.judging_s:.1f}"] for it in costs)
+    return markdown_table(["images", "drawing, s", "judging, s"], rows)
+
+
 def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> str:
     """A line for each entry that stands in no table."""
     worse = [(it.name, it.settings, _fid(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
@@ -69,3 +92,9 @@ def _training_row(outcome: Outcome) -> list[str]:
     share = outcome.gflops / max(outcome.convolution_gflops)
     speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
     return [outcome.name, f"{outcome.parameters:,}", *speed, f"{share:.0%}", f"{outcome.peak_memory_mb:.0f}"]
+
+
+def _training_cost_row(cost: TrainingCost) -> list[str]:
+    rate = 1000.0 * cost.batch / cost.step_ms
+    speed = [f"{cost.step_ms:.0f}", f"{rate:.0f}", f"{cost.gflops:.0f}"]
+    return [f"{cost.batch} x {cost.width:g}", f"{cost.parameters:,}", *speed, f"{cost.peak_memory_mb:.0f}"]

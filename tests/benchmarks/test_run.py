@@ -9,9 +9,11 @@ from pydantic import TypeAdapter
 
 from benchmarks.contenders import ENTRIES
 from benchmarks.figure import draw_results
+from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Failure
 from benchmarks.run import Results, page, require_build, result_of, summary
+from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
 from tasks.errors import MissingResourceError
@@ -30,6 +32,9 @@ RESULTS = Results(
     precision="float32",
     machine="a machine",
     versions={"peer": "1.2"},
+    samplers=[SamplerResult("Heun", 5, 41.6, quality(2.0, 0.8))],
+    training_costs=[TrainingCost(32, 0.5, 300_000, 64.0, 40.2, 900.4)],
+    image_costs=[ImageCost(1000, 3.14, 2.71)],
 )
 
 
@@ -59,6 +64,9 @@ def test_the_page_tells_everything_once() -> None:
     assert "| own | 20 | 2,000 | 5.00 (2.50 to 10.00) | 0.800 |" in text
     assert "| real test images |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
     assert "| peer | not within 20 s | not within 20 s | not within 20 s |" in text
+    assert "| Heun | 5 | 42 | 2.00 (1.00 to 4.00) | 0.800 |" in text
+    assert "| 32 x 0.5 | 300,000 | 64 | 500 | 40 | 900 |" in text
+    assert "| 1,000 | 3.1 | 2.7 |" in text
     assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
     assert "- other failed: ValueError: no such thing" in text
     assert text.endswith("\na machine, peer 1.2.\n")
@@ -105,6 +113,11 @@ def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingResourceError, match=r"artifacts/critic: is missing; .*; do run `make report`"):
         require_build()
-    for path in ("artifacts/critic/model.json", "data/prepared/train.npz", "data/prepared/test.npz"):
+    for path in (
+        "artifacts/critic/model.json",
+        "artifacts/flagship/model.safetensors",
+        "data/prepared/train.npz",
+        "data/prepared/test.npz",
+    ):
         write_text(tmp_path / path, "")
     require_build()

@@ -1,0 +1,131 @@
+"""How cost grows with the batch, the network's width and the number of images, for the flagship.
+
+Each training is a process of its own (``python -m benchmarks.growth BATCH WIDTH`` prints what it takes as JSON), so
+that none pays for memory that another has used.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from pydantic import TypeAdapter
+
+from benchmarks.contenders import Setup, setup_on_cpu
+from benchmarks.own import Own
+from benchmarks.speed import flops
+from models.spec import EdmUNetSpec
+from tasks.params import Variant
+from tasks.redrawn import Bench, drawn_again
+from tasks.sample import balanced_requests, prepared_sampling
+
+BATCHES = (16, 32, 64, 128)
+WIDTHS = (0.5, 1.0, 2.0)
+COUNTS = (500, 1000, 2000)
+WARM_UP, STEPS = 3, 15
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """What a step of training takes.
+
+    Attributes:
+        batch: images a step.
+        width: factor by which the channels of ``params.yaml`` are multiplied.
+        parameters: of the network.
+        step_ms: median duration of a step.
+        gflops: GFLOP/s of convolutions and matrix products.
+        peak_memory_mb: resident memory of the process, the training images included.
+    """
+
+    batch: int
+    width: float
+    parameters: int
+    step_ms: float
+    gflops: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCost:
+    """Seconds to draw so many images, and to have the critic compare them with real ones."""
+
+    images: int
+    drawing_s: float
+    judging_s: float
+
+
+COST: TypeAdapter[TrainingCost] = TypeAdapter(TrainingCost)
+
+
+def training_costs(batch: int) -> list[TrainingCost]:
+    """The cost of a step at several batches, and at several widths with the batch of ``params.yaml``.
+
+    Args:
+        batch: of ``params.yaml``.
+
+    Raises:
+        subprocess.CalledProcessError: a training failed; what it said is on stderr.
+    """
+    settings = [*((size, 1.0) for size in BATCHES), *((batch, width) for width in WIDTHS if width != 1.0)]
+    return [_in_a_process(*setting) for setting in settings]
+
+
+def image_costs(setup: Setup) -> list[ImageCost]:
+    """The cost of drawing and of judging, by the number of images, with the build's trained flagship."""
+    params = setup.params
+    spec = params.variant("flagship")
+    sampling = prepared_sampling("flagship", spec, params.sample.batch, params.compute)
+    bench = Bench.of_build(params.evaluate, params.compute, params.seed)
+    costs = []
+    for count in COUNTS:
+        labels, seeds = balanced_requests(count // 10, params.seed)
+        start = time.monotonic()
+        images = drawn_again(sampling, labels, seeds)
+        drawn = time.monotonic()
+        bench.figures(bench.look(images, labels))
+        costs.append(ImageCost(count, drawn - start, time.monotonic() - drawn))
+    return costs
+
+
+def widened(spec: Variant, width: float) -> Variant:
+    """A variant with the channels of its network multiplied, to multiples of 8."""
+    network = spec.network
+    if not isinstance(network, EdmUNetSpec):
+        raise TypeError("only the flagship's kind of network is widened")
+    shallow, deep = (8 * max(1, round(width * channels / 8)) for channels in network.channels)
+    return replace(spec, network=replace(network, channels=(shallow, deep)))
+
+
+def measured(setup: Setup, batch: int, width: float) -> TrainingCost:
+    """Train for some steps and tell what they took."""
+    spec = widened(setup.params.variant("flagship"), width)
+    spec = replace(spec, training=replace(spec.training, batch=batch))
+    own = Own(replace(setup, params=replace(setup.params, variants={"flagship": spec})), "flagship")
+    durations = []
+    for _ in range(WARM_UP + STEPS):
+        start = time.perf_counter()
+        own.step(0.0)
+        durations.append(time.perf_counter() - start)
+    seconds = median(durations[WARM_UP:])
+    return TrainingCost(
+        batch=own.batch,
+        width=width,
+        parameters=sum(weights.numel() for weights in own.network.parameters()),
+        step_ms=1000.0 * seconds,
+        gflops=flops(lambda: torch.autograd.backward(own.loss())) / seconds / 1e9,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _in_a_process(batch: int, width: float) -> TrainingCost:
+    command = [sys.executable, "-m", "benchmarks.growth", str(batch), str(width)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return COST.validate_json(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"\n{COST.dump_json(measured(setup_on_cpu(), int(sys.argv[1]), float(sys.argv[2]))).decode()}\n")
