@@ -31,11 +31,12 @@ from tasks.config import load_params
 from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
 from tasks.files import write_text
-from tasks.params import Params, Variant
+from tasks.params import Params
 from tasks.precision import autocast, chosen_precision
 from tasks.reproducibility import prepare_compute
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.training_run import begin_run
+from tasks.variants import Variant
 
 RESULTS = Path(__file__).with_name("GPU.md")
 MATRIX = 8192

@@ -18,9 +18,9 @@ from benchmarks.contenders import Setup, setup_on_cpu
 from benchmarks.own import Own
 from benchmarks.speed import flops
 from models.spec import EdmUNetSpec
-from tasks.params import Variant
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
+from tasks.variants import Variant
 
 BATCHES = (16, 32, 64, 128)
 WIDTHS = (0.5, 1.0, 2.0)

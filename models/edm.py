@@ -156,7 +156,7 @@ class Edm(Diffusion):
             start = self.prior.draw(sigma, labels, eps, noise.uniform())
         early = guide.denoise if isinstance(guide, Edm) else None
         denoise = guided(self.denoise, labels, guidance_of(sampler, early))
-        if sampler.kind == "consistency":
+        if sampler.jumps:
             return jumps(denoise, sigmas, start, draw)
         if sampler.kind == "heun":
             return heun(denoise, sigmas, start, draw, sampler.churn)

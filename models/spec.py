@@ -243,6 +243,11 @@ class DiscreteSamplerSpec:
         """None: guidance acts at every step."""
         return None
 
+    @property
+    def jumps(self) -> bool:
+        """False: no step goes all the way to an image."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigmaSamplerSpec:
@@ -291,6 +296,11 @@ class SigmaSamplerSpec:
     def guided_interval(self) -> tuple[float, float] | None:
         """The noise levels between which guidance acts; None for all."""
         return (self.guided_sigma[0], self.guided_sigma[1]) if self.guided_sigma else None
+
+    @property
+    def jumps(self) -> bool:
+        """Whether each step goes all the way to an image, for which a model must have been tuned."""
+        return self.kind == "consistency"
 
 
 NetworkSpec = CourseUNetSpec | EdmUNetSpec

@@ -7,8 +7,8 @@ from typing import Any
 from models.intervals import Interval
 from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec
 from tasks.files import read_json
-from tasks.params import Variant
 from tasks.paths import metrics_file
+from tasks.variants import Variant
 
 Json = Mapping[str, Any]
 REFERENCE_TITLES = {
@@ -86,7 +86,7 @@ class VariantEvidence:
     @property
     def jumps(self) -> bool:
         """Whether each of its sampling steps goes all the way to an image."""
-        return self.spec.sampling.kind == "consistency"
+        return self.spec.sampling.jumps
 
     @property
     def unguided(self) -> Json:

@@ -13,8 +13,8 @@ from tasks.guidance_findings import strongest_sentences
 from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
-from tasks.params import Variant
 from tasks.sweep_findings import steps_sentences
+from tasks.variants import Variant
 from tasks.wording import Markdown, count, escape, number_interval
 
 Contrast = tuple[VariantEvidence, VariantEvidence]

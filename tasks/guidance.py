@@ -5,11 +5,12 @@ from dataclasses import replace
 from models.evaluations import evaluations
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tasks.guides import early_state
-from tasks.params import Sweep, Variant
+from tasks.params import Sweep
 from tasks.progress import track
 from tasks.redrawn import Bench, Row, drawn_again
 from tasks.sample import Sampling, balanced_requests
 from tasks.sampler_names import guide_name
+from tasks.variants import Variant
 
 
 def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[Row]:

@@ -3,8 +3,8 @@
 import torch
 
 from models.diffusion import Diffusion
-from tasks.params import Variant
 from tasks.snapshots import UNTRAINED, kept_snapshots, load_snapshot
+from tasks.variants import Variant
 
 
 def early_state(variant: str, spec: Variant, device: torch.device) -> Diffusion:

@@ -9,18 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.spec import (
-    STRICT,
-    CourseUNetSpec,
-    DdpmSpec,
-    DiscreteSamplerSpec,
-    EdmSpec,
-    EdmUNetSpec,
-    SigmaSamplerSpec,
-    TrainingSpec,
-    require,
-)
+from models.spec import STRICT, require
 from tasks.errors import ConfigError
+from tasks.printable import is_printable_line
+from tasks.variants import Variant
 
 NAME = r"^[a-z][a-z0-9_]{0,31}$"
 RESERVED = frozenset({"critic", "scorer"})
@@ -146,14 +138,14 @@ class Scorer:
     def __post_init__(self) -> None:
         words = self.class_words
         require(len(words) == len(set(words)) == 10, "class_words", "ten different words, one a class")
-        require(all(_is_short_text(word) for word in words), "class_words", "printable words of 1 to 60 characters")
+        require(all(is_printable_line(word) for word in words), "class_words", "printable words of 1 to 60 characters")
         for key in ("good_prompt", "clear_prompt", "blurry_prompt", "noisy_prompt"):
             prompt = getattr(self, key)
             whole = prompt.count("{") == prompt.count("}") == prompt.count("{}") == 1
-            require(_is_short_text(prompt, 200) and whole, key, "a sentence with {} once and no other brace")
+            require(is_printable_line(prompt, 200) and whole, key, "a sentence with {} once and no other brace")
         require(0.0 < self.blur_sigma[0] <= self.blur_sigma[1] <= 10.0, "blur_sigma", "two rising numbers up to 10")
         require(0.0 < self.noise_sigma[0] <= self.noise_sigma[1] <= 2.0, "noise_sigma", "two rising numbers up to 2")
-        written_out = _is_short_text(self.folder, 1000) and not self.folder.startswith("~")
+        written_out = is_printable_line(self.folder, 1000) and not self.folder.startswith("~")
         require(written_out, "folder", "the path of a folder, without ~")  # DVC takes the path as it stands
 
 
@@ -233,49 +225,8 @@ class Report:
     gate: ScorerGate
 
     def __post_init__(self) -> None:
-        require(_is_short_text(self.title, 200), "title", "a printable line of 1 to 200 characters")
-        require(not self.author or _is_short_text(self.author, 200), "author", "a printable line, or nothing")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variant:
-    """One model: its network, noising process, training and sampling."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    title: str
-    network: Annotated[CourseUNetSpec | EdmUNetSpec, Field(discriminator="kind")]
-    process: Annotated[DdpmSpec | EdmSpec, Field(discriminator="kind")]
-    training: TrainingSpec
-    sampling: Annotated[DiscreteSamplerSpec | SigmaSamplerSpec, Field(discriminator="kind")]
-
-    def __post_init__(self) -> None:
-        require(_is_short_text(self.title, 60), "title", "a printable line of 1 to 60 characters")
-        discrete = isinstance(self.process, DdpmSpec)
-        fits = isinstance(self.sampling, DiscreteSamplerSpec) == discrete
-        require(fits, "sampling.kind", "ddpm or ddim with a ddpm process, another sampler with an edm process")
-        if isinstance(self.process, DdpmSpec) and isinstance(self.sampling, DiscreteSamplerSpec):
-            known = self.sampling.steps <= self.process.steps
-            require(known, "sampling.steps", "at most process.steps")
-            whole = self.sampling.kind == "ddim" or self.sampling.steps == self.process.steps
-            require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
-            moot = self.process.zero_terminal and self.sampling.start == "moments"
-            require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
-        if isinstance(self.process, EdmSpec):
-            shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
-            require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
-        early = self.sampling.guide == "unlabelled" or self.training.snapshots > 1
-        require(early, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
-        tuned = self.training.consistency_steps > 0
-        jumps = self.sampling.kind == "consistency"
-        require(tuned or not jumps, "training.consistency_steps", "above 0 with the consistency sampler")
-        if tuned:
-            self._require_tunable()
-
-    def _require_tunable(self) -> None:
-        continuous = isinstance(self.process, EdmSpec)
-        require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
-        whole = getattr(self.network, "dropout", 0.0) == 0.0
-        require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")
+        require(is_printable_line(self.title, 200), "title", "a printable line of 1 to 200 characters")
+        require(not self.author or is_printable_line(self.author, 200), "author", "a printable line, or nothing")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -365,7 +316,3 @@ def _require_fit(steps: int, batch: int, lr: float) -> None:
     require(1 <= steps <= 1_000_000, "steps", "a number from 1 to 1000000")
     require(8 <= batch <= 65536, "batch", "a number from 8 to 65536")
     require(0.0 < lr <= 1.0, "lr", "a number above 0, at most 1")
-
-
-def _is_short_text(text: str, longest: int = 60) -> bool:
-    return 1 <= len(text) <= longest and text.isprintable() and text == text.strip()

@@ -7,11 +7,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.files import Arrays, write_arrays
-from tasks.params import Compute, Variant
+from tasks.params import Compute
 from tasks.paths import artifact
 from tasks.progress import track
 from tasks.sample import balanced_requests, prepared_sampling, sample_images
 from tasks.snapshots import kept_snapshots, load_snapshot
+from tasks.variants import Variant
 
 GRID_PER_CLASS = 2
 

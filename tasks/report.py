@@ -26,13 +26,14 @@ from tasks.memorisation_findings import memorisation_table, memorisation_text
 from tasks.noise_left import audit_of
 from tasks.numbering import Numbering
 from tasks.pairing import Pairs, read_pairs
-from tasks.params import Evaluate, Report, Scorer, Variant
+from tasks.params import Evaluate, Report, Scorer
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
 from tasks.settling import reverse_rows, settling_text
 from tasks.side_by_side import side_by_side, side_by_side_table
 from tasks.sweep_findings import sweep_table, sweep_text
 from tasks.training_findings import head_start_text
+from tasks.variants import Variant
 from tasks.verdicts import VERDICTS, Finding
 from tasks.wording import Markdown, escape
 

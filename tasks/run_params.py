@@ -5,7 +5,8 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from tasks.files import sha256_json
-from tasks.params import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Sweep, Variant
+from tasks.params import Compute, Critic, Data, Evaluate, Params, Prepare, Sample, Scorer, Sweep
+from tasks.variants import Variant
 
 ABSENT = "-"
 TRAINED_BY = ("data", "prepare", "compute")

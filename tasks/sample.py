@@ -18,13 +18,14 @@ from models.starts import ClassMoments
 from tasks.files import write_arrays, write_json
 from tasks.guides import early_state
 from tasks.labels import NUM_CLASSES
-from tasks.params import Compute, Sample, Variant
+from tasks.params import Compute, Sample
 from tasks.paths import artifact, metrics_file
 from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
 from tasks.reproducibility import environment_record, prepare_compute
 from tasks.seeds import image_seed
 from tasks.starts import fitted_start
+from tasks.variants import Variant
 from tasks.weights import load_model
 
 Array = np.ndarray[Any, Any]

@@ -12,8 +12,8 @@ from models.diffusion import Diffusion
 from models.spec import TrainingSpec
 from tasks.errors import IntegrityError
 from tasks.files import folder_written_atomically, sha256_file, write_tensors, write_text
-from tasks.params import Variant
 from tasks.paths import artifact
+from tasks.variants import Variant
 from tasks.weights import checked_card, load_weights
 
 FOLDER = "snapshots"

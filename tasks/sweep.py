@@ -12,7 +12,7 @@ from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.guidance import guidance_rows
-from tasks.params import Compute, Evaluate, Sweep, Variant
+from tasks.params import Compute, Evaluate, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.precision import chosen_precision
 from tasks.progress import track
@@ -21,6 +21,7 @@ from tasks.reproducibility import environment_record
 from tasks.sample import Array, balanced_requests, prepared_sampling
 from tasks.sampler_names import sampler_name
 from tasks.samples import load_samples
+from tasks.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     if looks == 0:
         return []
     if isinstance(own, SigmaSamplerSpec):
-        if own.kind == "consistency":  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
+        if own.jumps:  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
             return [_along_sigma(own, own.kind, looks)]
         noisy = [] if own.start == "noise" else [_from_noise(own, looks, sweep.noise_sigma_max)]
         return [*(_along_sigma(own, kind, looks) for kind in sweep.samplers), *noisy]

@@ -20,7 +20,7 @@ from tasks.files import sha256_file, sha256_json, write_json, write_table
 from tasks.journal import HISTORY, NOISE_LEVELS, Row
 from tasks.lineage import training_marks
 from tasks.metrics import MetricSink
-from tasks.params import Compute, Variant
+from tasks.params import Compute
 from tasks.paths import WORK, artifact, metrics_file, split_file
 from tasks.precision import autocast, chosen_precision
 from tasks.progress import track
@@ -34,6 +34,7 @@ from tasks.snapshots import publish_snapshots, snapshot_name, snapshot_steps
 from tasks.training_run import TrainingRun, begin_run
 from tasks.twin_training import finished_twin, take_over
 from tasks.validation import Validation
+from tasks.variants import Variant
 from tasks.weights import WEIGHTS, save_model
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from models.pixels import pixel_statistics
 from models.training import StepReport, build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
-from tasks.params import Variant
 from tasks.seeds import derived_seed, torch_generator
+from tasks.variants import Variant
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from models.diffusion import Diffusion
 from tasks.checkpoint import differing_keys
 from tasks.errors import IntegrityError
 from tasks.files import read_json, sha256_file, sha256_json, write_json, write_tensors
-from tasks.params import Variant
 from tasks.paths import artifact
+from tasks.variants import Variant
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"

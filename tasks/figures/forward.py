@@ -18,8 +18,8 @@ from tasks.dataset import load_split
 from tasks.evidence import Evidence
 from tasks.figures.style import Pixels, blank, label_columns, label_rows, montage, save_picture, show
 from tasks.labels import CLASS_NAMES
-from tasks.params import Variant
 from tasks.seeds import torch_generator
+from tasks.variants import Variant
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SHOWN_CLASSES = (0, 1, 3, 7, 8)

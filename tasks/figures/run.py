@@ -23,8 +23,9 @@ from tasks.figures.style import theme
 from tasks.figures.sweep import draw_sweep
 from tasks.figures.tables import TABLES, write_tables
 from tasks.files import folder_written_atomically
-from tasks.params import Evaluate, Variant
+from tasks.params import Evaluate
 from tasks.paths import FIGURES
+from tasks.variants import Variant
 
 PLAIN = (
     draw_schedule,

@@ -13,7 +13,7 @@ from tasks.figures.forward import distinct_processes
 from tasks.figures.panels import note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
 from tasks.noise_left import GONE, audit_of
-from tasks.params import Variant
+from tasks.variants import Variant
 
 NOTED_AT = (2, 0.1)
 """Where the remark on what a schedule leaves begins: every curve falls from 1, so this corner is free."""

@@ -9,8 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.config import PARAMS, load_params
-from tasks.params import Report, Variant
+from tasks.params import Report
 from tasks.records import RECORDED, VARIANT_STAGES
+from tasks.variants import Variant
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -33,6 +34,7 @@ WITHOUT_EFFECT = {
     "tasks/metrics.py",
     "tasks/params.py",
     "tasks/paths.py",
+    "tasks/printable.py",
     "tasks/progress.py",
     "tasks/records.py",
     "tasks/resume_state.py",
@@ -41,6 +43,7 @@ WITHOUT_EFFECT = {
     "tasks/strict_yaml.py",
     "tasks/tracking.py",
     "tasks/tracking_place.py",
+    "tasks/variants.py",
 }
 NOT_STAGES = {
     "dvc",

@@ -17,7 +17,7 @@ import pytest
 import flows.workspace
 from tasks.config import PARAMS, load_params
 from tasks.errors import ConfigError, MissingResourceError
-from tasks.params import Variant
+from tasks.variants import Variant
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,11 @@ from tasks.config import PARAMS, load_params
 from tasks.files import write_arrays, write_json, write_table, write_text
 from tasks.judge import new_classifier, save_critic
 from tasks.labels import CLASS_SLUGS
-from tasks.params import Critic, Params, Variant
+from tasks.params import Critic, Params
 from tasks.paths import artifact, metrics_file, split_file, table_file
 from tasks.sampler_names import sampler_name
 from tasks.side_by_side import SUMMARY
+from tasks.variants import Variant
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = 12

@@ -9,7 +9,8 @@ from models.spec import (
     SigmaSamplerSpec,
     TrainingSpec,
 )
-from tasks.params import Compute, Variant
+from tasks.params import Compute
+from tasks.variants import Variant
 from tests.models.processes import ddpm, mixture_edm
 
 SEED = 11

@@ -9,7 +9,7 @@ import torch
 from models.course_unet import CourseUNet
 from models.spec import CourseUNetSpec, DiscreteSamplerSpec
 from tasks.evidence import Evidence, VariantEvidence, read_evidence
-from tasks.params import Variant
+from tasks.variants import Variant
 from tests.tasks.report_workspace import build_workspace
 
 

@@ -17,8 +17,8 @@ from tasks.experiments import (
     reaches_noise,
 )
 from tasks.pairing import Pair, Pairs
-from tasks.params import Variant
 from tasks.sweep_findings import steps_sentences
+from tasks.variants import Variant
 from tests.tasks.report_workspace import build_workspace
 
 

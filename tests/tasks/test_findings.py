@@ -14,7 +14,7 @@ from tasks import class_findings, clip_findings, findings, training_findings
 from tasks.comparisons import apart, difference, excludes_zero, joint_confidence, mean_of, median_interval
 from tasks.evidence import THE_SOURCE, Evidence, Json, read_evidence
 from tasks.gate import with_gate
-from tasks.params import Variant
+from tasks.variants import Variant
 from tasks.verdicts import Finding, sign_verdict
 from tasks.wording import chance, count, duration, escape, listed, number, number_interval, percent_interval
 from tests.tasks.report_workspace import build_workspace

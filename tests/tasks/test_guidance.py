@@ -16,7 +16,7 @@ from tasks.files import read_json, read_table
 from tasks.guidance import guidance_rows, unguided, ways
 from tasks.guidance_findings import drawn_by_ddim, guidance_table, guidance_text, strongest_sentences
 from tasks.guides import early_state
-from tasks.params import GuidanceSweep, Sample, Sweep, Variant
+from tasks.params import GuidanceSweep, Sample, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling, run_sampling
@@ -24,6 +24,7 @@ from tasks.sampler_names import guide_name
 from tasks.snapshots import load_snapshot, snapshot_name
 from tasks.sweep import drawn_before, run_sweep
 from tasks.train import run_training
+from tasks.variants import Variant
 from tests.tasks.report_workspace import beside, spread
 from tests.tasks.report_workspace import guidance_rows as invented_rows
 from tests.tasks.small_critic import EVALUATE, fit_small_critic

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.evidence import Evidence, VariantEvidence, read_evidence
 from tasks.files import write_json
-from tasks.params import Variant
 from tasks.paths import metrics_file
 from tasks.questions import QUESTIONS, left_open
+from tasks.variants import Variant
 from tasks.verdicts import Finding, Verdict
 from tasks.wording import escape
 from tests.tasks.report_workspace import build_workspace

@@ -17,10 +17,10 @@ from models.diffusion import Draw
 from models.training import Batch
 from tasks.errors import ConfigError, PipelineError, StoppedError
 from tasks.files import read_json
-from tasks.params import Variant
 from tasks.paths import metrics_file
 from tasks.ranks import Ranks, rank_of_environment
 from tasks.train import assist_training, run_training
+from tasks.variants import Variant
 from tests.patience import PATIENCE
 from tests.tasks.small_variants import CPU, SEED, VARIANTS
 from tests.tasks.test_train import SignalAt, poison_newest_checkpoint

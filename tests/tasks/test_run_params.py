@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tasks.config import PARAMS, load_params
-from tasks.params import Params, Variant
+from tasks.params import Params
 from tasks.run_params import ABSENT, GROUPS, run_identity, run_params
+from tasks.variants import Variant
 
 PROJECT = load_params(Path(__file__).parents[2] / PARAMS)
 COURSE = PROJECT.variants["course"]

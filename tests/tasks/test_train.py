@@ -23,9 +23,10 @@ from tasks.dataset import load_split
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
 from tasks.locked_build import dvc_md5
-from tasks.params import Compute, Variant
+from tasks.params import Compute
 from tasks.seeds import derived_seed, torch_generator
 from tasks.train import run_config, run_training
+from tasks.variants import Variant
 from tests.patience import PATIENCE
 from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, TRAINING
 

@@ -1,0 +1,59 @@
+"""A variant of ``params.yaml``: one model from its network to its sampler, as far as the four fit together."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from models.spec import (
+    STRICT,
+    CourseUNetSpec,
+    DdpmSpec,
+    DiscreteSamplerSpec,
+    EdmSpec,
+    EdmUNetSpec,
+    SigmaSamplerSpec,
+    TrainingSpec,
+    require,
+)
+from tasks.printable import is_printable_line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One model: its network, noising process, training and sampling."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    title: str
+    network: Annotated[CourseUNetSpec | EdmUNetSpec, Field(discriminator="kind")]
+    process: Annotated[DdpmSpec | EdmSpec, Field(discriminator="kind")]
+    training: TrainingSpec
+    sampling: Annotated[DiscreteSamplerSpec | SigmaSamplerSpec, Field(discriminator="kind")]
+
+    def __post_init__(self) -> None:
+        require(is_printable_line(self.title, 60), "title", "a printable line of 1 to 60 characters")
+        discrete = isinstance(self.process, DdpmSpec)
+        fits = isinstance(self.sampling, DiscreteSamplerSpec) == discrete
+        require(fits, "sampling.kind", "ddpm or ddim with a ddpm process, another sampler with an edm process")
+        if isinstance(self.process, DdpmSpec) and isinstance(self.sampling, DiscreteSamplerSpec):
+            known = self.sampling.steps <= self.process.steps
+            require(known, "sampling.steps", "at most process.steps")
+            whole = self.sampling.kind == "ddim" or self.sampling.steps == self.process.steps
+            require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
+            moot = self.process.zero_terminal and self.sampling.start == "moments"
+            require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
+        if isinstance(self.process, EdmSpec):
+            shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
+            require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
+        early = self.sampling.guide == "unlabelled" or self.training.snapshots > 1
+        require(early, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
+        tuned = self.training.consistency_steps > 0
+        require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
+        if tuned:
+            self._require_tunable()
+
+    def _require_tunable(self) -> None:
+        continuous = isinstance(self.process, EdmSpec)
+        require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
+        whole = getattr(self.network, "dropout", 0.0) == 0.0
+        require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")
