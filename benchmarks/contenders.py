@@ -39,9 +39,13 @@ def setup_on_cpu() -> Setup:
         ConfigError: the parameters are wrong.
     """
     params = load_params()
-    compute = replace(params.compute, device="cpu")
-    device = prepare_compute(compute)
-    return Setup(replace(params, compute=compute), device, chosen_precision(compute, device), autocast(compute, device))
+    return setup_of(replace(params, compute=replace(params.compute, device="cpu")))
+
+
+def setup_of(params: Params) -> Setup:
+    """These parameters, with all networks on the device that they say, on as many threads."""
+    device = prepare_compute(params.compute)
+    return Setup(params, device, chosen_precision(params.compute, device), autocast(params.compute, device))
 
 
 class Contender(Protocol):

@@ -1,5 +1,6 @@
 """The project's own variants as contenders, exactly as ``params.yaml`` describes them."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.contenders import Setup
 from models.evaluations import evaluations
-from models.training import train_steps
+from models.training import Batch, train_steps
 from tasks.batches import training_batches
 from tasks.dataset import load_split
 from tasks.paths import WORK
@@ -27,9 +28,12 @@ class Own:
     Args:
         setup: see there.
         variant: its name in ``params.yaml``. Its training ends with the steps that it says.
+        arrange: changes the batches on their way, for an experiment; None leaves them as they are.
     """
 
-    def __init__(self, setup: Setup, variant: str) -> None:
+    def __init__(
+        self, setup: Setup, variant: str, arrange: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
+    ) -> None:
         spec = setup.params.variant(variant)
         seed = training_seed(setup.params.seed, spec.training.repeat)
         split, training = load_split("train"), spec.training
@@ -37,7 +41,8 @@ class Own:
         self._setup, self._sampler, diffusion = setup, spec.sampling, self._run.diffusion
         self._moments = fitted_start(diffusion, spec.sampling, setup.device)
         self._batches = partial(training_batches, diffusion, split, training, seed, 0, setup.device)
-        self._steps = train_steps(diffusion, self._run.optimizers, self._batches(), training, setup.precision)
+        batches = arrange(self._batches()) if arrange else self._batches()
+        self._steps = train_steps(diffusion, self._run.optimizers, batches, training, setup.precision)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
         self.settings = (

@@ -1,0 +1,160 @@
+"""What the flagship's settings are worth: ``python -m benchmarks.ablations``, in a finished build.
+
+Each arm of :mod:`benchmarks.arms` is trained as often as all others. The n-th training of every arm has the same first
+weights, batches and noise, as far as what is changed has them in common, so arms are compared pair by pair. Every
+training is a process of its own, on the device of ``params.yaml``; ``--workers`` of them at a time. The critic of the
+build judges ``--images`` of each. A training that fails says so, and costs no other its turn.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean, stdev
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from scipy.stats import t as student
+
+from benchmarks.arms import ARMS, Arm
+from benchmarks.contenders import Setup, setup_of
+from benchmarks.machine import machine_line
+from benchmarks.own import Own
+from benchmarks.tables import markdown_table
+from flows.environment import die_with_parent, prepare_environment
+from flows.stage import CommandLine, guarded
+from tasks.config import load_params
+from tasks.files import write_text
+from tasks.redrawn import Bench
+from tasks.sample import balanced_requests
+
+RESULTS = Path(__file__).with_name("ABLATIONS.md")
+VARIANT = "flagship"
+CONFIDENCE = 0.95
+FIGURES = ("fid", "accuracy", "recall")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training and what came of it: the critic's figures by name."""
+
+    arm: str
+    repeat: int
+    figures: dict[str, float]
+
+
+TRAINED: TypeAdapter[Trained] = TypeAdapter(Trained)
+
+
+def main() -> None:
+    """Train every arm and write the table, or train one where the command line says which.
+
+    Raises:
+        ConfigError: an option or a parameter is wrong.
+        MissingResourceError: there is no finished build here.
+    """
+    options = command_line().parse_args()
+    prepare_environment()
+    if options.trial:
+        die_with_parent()
+        arm, repeat = options.trial
+        sys.stdout.write(f"\n{TRAINED.dump_json(trained(ARMS[arm], repeat, options.images)).decode()}\n")
+        return
+    jobs = [(arm, repeat) for arm in range(len(ARMS)) for repeat in range(options.repeats)]
+    with ThreadPoolExecutor(options.workers) as pool:
+        results = pool.map(partial(in_a_process, images=options.images), *zip(*jobs, strict=True))
+        found = [each for each in results if each]
+    write_text(RESULTS, page(found, options.images))
+    sys.stdout.write(RESULTS.read_text())
+
+
+def command_line() -> CommandLine:
+    """The options."""
+    parser = CommandLine(prog="python -m benchmarks.ablations")
+    parser.add_argument("--repeats", type=int, default=3, help="trainings of each arm; default: 3")
+    parser.add_argument("--images", type=int, default=1000, help="judged of each training; default: 1000")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time; default: 1")
+    parser.add_argument("--trial", type=int, nargs=2, metavar=("ARM", "REPEAT"), help="train one and print its figures")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def in_a_process(arm: int, repeat: int, images: int) -> Trained | None:
+    """What a process of its own makes of a training; None where it failed, for which it says why itself."""
+    options = ["--trial", str(arm), str(repeat), "--images", str(images)]
+    command = [sys.executable, "-m", "benchmarks.ablations", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        result = TRAINED.validate_json("".join(done.stdout.splitlines()[-1:]))
+    except ValidationError:
+        return None
+    sys.stderr.write(f"{result.arm}, training {repeat}: FID {result.figures['fid']:.2f}\n")
+    return result
+
+
+def trained(arm: Arm, repeat: int, images: int) -> Trained:
+    """Train an arm to its end and have the critic judge what it draws."""
+    params = load_params()
+    spec = arm.of(params.variant(VARIANT))
+    spec = replace(spec, training=replace(spec.training, repeat=repeat))
+    return Trained(arm.name, repeat, figures_of(setup_of(replace(params, variants={VARIANT: spec})), arm, images))
+
+
+def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
+    """The critic's figures of a training's images, drawn in blocks of ``sample.batch``."""
+    params, own = setup.params, Own(setup, VARIANT, arm.arrange)
+    while own.step(0.0):
+        pass
+    labels, seeds = balanced_requests(images // 10, params.seed)
+    blocks = [slice(start, start + params.sample.batch) for start in range(0, len(labels), params.sample.batch)]
+    drawn = torch.cat([own.draw(labels[block], seeds[block]) for block in blocks])
+    bench = Bench.of_build(params.evaluate, params.compute, params.seed)
+    found = bench.figures(bench.look(drawn.numpy(), labels))
+    return {name: float(found[name]) for name in FIGURES}
+
+
+def page(found: Sequence[Trained], images: int) -> str:
+    """The results for people, of so many images a training."""
+    head = ["", "trainings", "FID", "less as it is", "class accuracy", "recall"]
+    rows = [row for arm in ARMS if (row := _row(arm.name, found))]
+    return f"""# What the flagship's settings are worth
+
+From `python -m benchmarks.ablations`: means over trainings, {images} images each, judged by the build's critic.
+*Less as it is* is the mean difference of FID between trainings of the same number, which share first weights, batches
+and noise, with its {CONFIDENCE:.0%} interval (Student's t), not adjusted for the number of arms; below 0 is better than
+the flagship as it is.
+
+{markdown_table(head, rows)}
+
+{machine_line()}.
+"""
+
+
+def _row(name: str, found: Sequence[Trained]) -> list[str]:
+    """An arm's means; empty where none of its trainings came to anything."""
+    mine = {each.repeat: each.figures for each in found if each.arm == name}
+    if not mine:
+        return []
+    fid, accuracy, recall = (fmean(figures[key] for figures in mine.values()) for key in FIGURES)
+    plain = {each.repeat: each.figures for each in found if each.arm == ARMS[0].name}
+    gaps = [mine[repeat]["fid"] - plain[repeat]["fid"] for repeat in mine if repeat in plain]
+    gap = "" if name == ARMS[0].name else mean_gap(gaps)
+    return [name, f"{len(mine)}", f"{fid:.2f}", gap, f"{accuracy:.3f}", f"{recall:.3f}"]
+
+
+def mean_gap(gaps: Sequence[float]) -> str:
+    """The mean of paired differences with its interval; without one where there are fewer than two."""
+    if not gaps:
+        return ""
+    mean = fmean(gaps)
+    if len(gaps) == 1:
+        return f"{mean:+.2f}"
+    half = float(student.ppf(0.5 + CONFIDENCE / 2.0, len(gaps) - 1)) * stdev(gaps) / len(gaps) ** 0.5
+    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, "--debug" in sys.argv[1:]))
