@@ -5,7 +5,7 @@ from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import WITHOUT_CLASS
 from tasks.sweep_findings import gap_text
-from tasks.wording import Markdown, count, escape, number_interval, percent_interval
+from tasks.wording import Markdown, count, escape, number_interval, percent, percent_interval
 
 NOT_MADE = "\u2013"
 """Stands in the cells of a row that no model made."""
@@ -29,7 +29,7 @@ def drawn_by_ddim(evidence: Evidence) -> list[str]:
 
 def guidance_table(evidence: Evidence) -> Markdown:
     """Every guide and scale, model by model, and under them as many real test images."""
-    header = ("Images", "Guide", "g", "Taken", "FID", "Class accuracy", "Precision", "Recall", "Coverage")
+    header = ("Images", "Guide", "g", "Taken", "FID", "Class accuracy", "Recall", "Coverage")
     rows = [_row(variant, row) for variant in evidence.variants for row in variant.sweep["guidance"]]
     real = evidence.variants[0].sweep["real"]
     return pipe_table(header, [*rows, ("Real test images", NOT_MADE, NOT_MADE, NOT_MADE, *_figures(real))])
@@ -40,6 +40,8 @@ def _sentences(variant: VariantEvidence) -> str:
     best = min(led, key=lambda row: float(row["fid"]))
     images = count(variant.sweep["num_images"])
     start = f"{variant.spec.title} from {images} seeds without guidance: {_told(plain)}."
+    if best["difference"] >= 0.0:
+        return f"{start} None of the {count(len(led))} ways to guide it that were tried has a smaller FID."
     tried = f"Of the {count(len(led))} ways to guide it that were tried, the smallest FID is that of"
     return f"{start} {tried} {_name(best)}: {gap_text(best)}; {_told(best)}."
 
@@ -73,5 +75,6 @@ def _row(variant: VariantEvidence, row: Json) -> tuple[object, ...]:
 
 
 def _figures(row: Json) -> tuple[str, ...]:
-    fid, accuracy = number_interval(interval_beside(row, "fid")), percent_interval(interval_beside(row, "accuracy"))
-    return fid, accuracy, *(f"{row[key]:.2f}" for key in ("precision", "recall", "coverage"))
+    """Without the interval of class accuracy, which the figure shows."""
+    fid, accuracy = number_interval(interval_beside(row, "fid")), percent(row["accuracy"])
+    return fid, accuracy, *(f"{row[key]:.2f}" for key in ("recall", "coverage"))

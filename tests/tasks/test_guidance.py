@@ -145,6 +145,14 @@ def test_the_text_names_the_way_of_the_smallest_distance_and_whether_it_is_resol
     )
 
 
+def test_where_no_guidance_helps_none_is_named() -> None:
+    variant = guided("flagship", FLAGSHIP)
+    worse = [{**row, **beside("difference", row["scale"], 0.1)} for row in variant.guided]
+    sweep = {**variant.sweep, "guidance": [variant.unguided, *worse]}
+    text = guidance_text(replace(build(), variants=(replace(variant, sweep=sweep),))).replace("\\", "")
+    assert text.endswith("None of the 6 ways to guide it that were tried has a smaller FID.")
+
+
 def test_the_question_is_answered_by_the_strongest_guidance_without_the_class() -> None:
     said = strongest_sentences(build())
     assert len(said) == 2
