@@ -27,7 +27,9 @@ from benchmarks.tables import markdown_table
 from flows.environment import die_with_parent, prepare_environment
 from flows.stage import CommandLine, guarded
 from tasks.config import load_params
+from tasks.errors import ConfigError, MissingResourceError
 from tasks.files import write_text
+from tasks.labels import NUM_CLASSES
 from tasks.redrawn import Bench
 from tasks.sample import balanced_requests
 
@@ -57,6 +59,10 @@ def main() -> None:
         MissingResourceError: there is no finished build here.
     """
     options = command_line().parse_args()
+    whole = options.images >= 100 and options.images % NUM_CLASSES == 0
+    if not whole or min(options.repeats, options.workers) < 1:
+        expected = "images a multiple of 10 from 100, repeats and workers from 1"
+        raise ConfigError("options", "are out of range", expected, "correct them")
     prepare_environment()
     if options.trial:
         die_with_parent()
@@ -67,6 +73,10 @@ def main() -> None:
     with ThreadPoolExecutor(options.workers) as pool:
         results = pool.map(partial(in_a_process, images=options.images), *zip(*jobs, strict=True))
         found = [each for each in results if each]
+    if not found:
+        raise MissingResourceError(
+            str(RESULTS), "was not written, since every training failed", "one result", "see above"
+        )
     write_text(RESULTS, page(found, options.images))
     sys.stdout.write(RESULTS.read_text())
 
@@ -108,7 +118,7 @@ def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
     params, own = setup.params, Own(setup, VARIANT, arm.arrange)
     while own.step(0.0):
         pass
-    labels, seeds = balanced_requests(images // 10, params.seed)
+    labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
     blocks = [slice(start, start + params.sample.batch) for start in range(0, len(labels), params.sample.batch)]
     drawn = torch.cat([own.draw(labels[block], seeds[block]) for block in blocks])
     bench = Bench.of_build(params.evaluate, params.compute, params.seed)

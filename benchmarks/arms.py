@@ -54,8 +54,9 @@ class Arm:
 
 ARMS = (
     Arm("as it is", {}),
+    Arm("sampled from noise, 10 evaluations", {"sampling": FROM_NOISE}),
     Arm(
-        "no mixture (sampled from noise)",
+        "no mixture, sampled likewise",
         {"process": {"prior": "isotropic", "components": 0, "rank": 0, "subspace": 0}, "sampling": FROM_NOISE},
     ),
     Arm("Adam in place of Muon", {"training": {"optimizer": "adam", "muon_lr": 0.0, "lr": 0.002}}),

@@ -11,6 +11,7 @@ from models.evaluations import evaluations
 from models.training import Batch, train_steps
 from tasks.batches import training_batches
 from tasks.dataset import load_split
+from tasks.errors import ConfigError
 from tasks.paths import WORK
 from tasks.sample import Array, Sampling, sample_images
 from tasks.sampler_names import sampler_name
@@ -29,12 +30,18 @@ class Own:
         setup: see there.
         variant: its name in ``params.yaml``. Its training ends with the steps that it says.
         arrange: changes the batches on their way, for an experiment; None leaves them as they are.
+
+    Raises:
+        ConfigError: the variant is guided by an early state.
     """
 
     def __init__(
         self, setup: Setup, variant: str, arrange: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
     ) -> None:
         spec = setup.params.variant(variant)
+        if spec.sampling.guide == "early":
+            key, what = f"variants.{variant}.sampling.guide", "is early, of which a benchmark keeps no weights"
+            raise ConfigError(key, what, "unlabelled", "change it for the benchmark")
         seed = training_seed(setup.params.seed, spec.training.repeat)
         split, training = load_split("train"), spec.training
         self._run = begin_run(NO_CHECKPOINTS, spec, {"seed": seed}, split, setup.device)

@@ -180,7 +180,7 @@ Steps of the flagship's training in processes of their own, by the images of a b
 
 {training_cost_table(results.training_costs)}
 
-Drawing images with the flagship of this folder's build, and the critic's comparison of them with as many real ones:
+Drawing images with the flagship of this folder's build, and the critic's comparison of them with real ones:
 
 {image_cost_table(results.image_costs)}
 

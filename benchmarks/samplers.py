@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 
 from benchmarks.contenders import Setup
 from benchmarks.outcomes import Quality
-from models.evaluations import evaluations
 from models.intervals import Interval
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
-from tasks.sampler_names import sampler_name
-from tasks.sweep import candidates, own_attempt
+from tasks.sweep import candidates, described, own_attempt
 
 VARIANT = "flagship"
 KEYS = ("fid", "accuracy")
@@ -49,14 +47,16 @@ def sampler_results(setup: Setup, images: int) -> list[SamplerResult]:
     sampling = prepared_sampling(VARIANT, spec, params.sample.batch, params.compute)
     bench = Bench.of_build(params.evaluate, params.compute, params.seed)
     labels, seeds = balanced_requests(images // 10, params.seed)
+    drawn_again(sampling, labels[: sampling.batch], seeds[: sampling.batch])  # the first to come pays for no warming up
     results = []
-    for attempt in [own_attempt(spec), *candidates(spec, params.sweep)]:
+    own = own_attempt(spec)
+    for attempt in [own, *candidates(spec, params.sweep)]:
         sampler = attempt.sampler
         start = time.monotonic()
         drawn = drawn_again(replace(sampling, sampler=sampler), labels, seeds)
         rate = len(labels) / (time.monotonic() - start)
         figures = bench.figures(bench.look(drawn, labels))
         fid, accuracy = (Interval(*(figures[f"{key}{end}"] for end in ("", "_low", "_high"))) for key in KEYS)
-        name = sampler_name(sampler) + (" from noise" if sampler.start == "noise" else "")
-        results.append(SamplerResult(name, evaluations(sampler), rate, Quality(fid, accuracy)))
+        told = described(attempt, own)
+        results.append(SamplerResult(told["sampler"], told["evaluations"], rate, Quality(fid, accuracy)))
     return results

@@ -5,7 +5,7 @@ The classes are plain frozen dataclasses, so they can be read and checked in mil
 No field has a default: the file is the default.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
@@ -239,6 +239,11 @@ class DiscreteSamplerSpec:
         require(not told, "start", "noise with guidance 0, since moments would tell the class")
 
     @property
+    def unguided(self) -> "DiscreteSamplerSpec":
+        """The same without guidance."""
+        return replace(self, guidance=1.0, guide="unlabelled")
+
+    @property
     def guided_interval(self) -> None:
         """None: guidance acts at every step."""
         return None
@@ -291,6 +296,11 @@ class SigmaSamplerSpec:
         ends = self.guided_sigma
         ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= 1000.0)
         require(ordered, "guided_sigma", "[], or two rising numbers from 0 to 1000")
+
+    @property
+    def unguided(self) -> "SigmaSamplerSpec":
+        """The same without guidance."""
+        return replace(self, guidance=1.0, guide="unlabelled", guided_sigma=())
 
     @property
     def guided_interval(self) -> tuple[float, float] | None:

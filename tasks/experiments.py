@@ -76,9 +76,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "jumps": tunings,
-    "guidance": partial(
-        differing, settings=frozenset({"sampling.guidance", "sampling.guide", "sampling.guided_sigma"})
-    ),
+    "guidance": partial(differing, settings=GUIDANCE),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
 """The variants whose settings answer a question, by its key in :mod:`tasks.questions`."""

@@ -9,7 +9,7 @@ from tasks.params import Sweep
 from tasks.progress import track
 from tasks.redrawn import Bench, Row, drawn_again
 from tasks.sample import Sampling, balanced_requests
-from tasks.sampler_names import guide_name
+from tasks.sampler_names import guide_name, sampler_name
 from tasks.variants import Variant
 
 
@@ -24,8 +24,8 @@ def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep,
         bench: the judge.
 
     Returns:
-        A row a guide and scale, that without guidance first: ``guide``, ``scale``, ``evaluations`` and the columns of
-        :meth:`tasks.redrawn.Bench.rows`.
+        A row a guide and scale, that without guidance first: ``guide``, ``scale``, ``sampler``, ``evaluations``
+        and the columns of :meth:`tasks.redrawn.Bench.rows`.
 
     Raises:
         IntegrityError: the early state of the training was altered.
@@ -43,32 +43,39 @@ def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     """The samplers to compare: the variant's own without guidance, and led by each guide at each scale.
 
     The model without the class is a guide where training has hidden labels, at all noise levels and, for an EDM, also
-    between two of them alone; an early state is one where training has kept one. A DDPM is drawn by DDIM, in as few
-    steps as keep it within the largest budget of the sweep when it is guided.
+    between two of them, where that is neither at all levels nor at none. An early state is one where training has kept
+    one that was trained for the same as the result, which that of a model tuned to jump was not. A DDPM is drawn by
+    DDIM, in as few steps as keep it within the largest budget of the sweep when it is guided. A variant that is guided
+    otherwise is left as it is without guidance: whoever guides it compares it with another.
     """
     plain = unguided(spec, sweep)
+    if spec.sampling.guidance != 1.0:
+        return [plain]
     found: list[SamplerSpec] = [plain]
     for scale in sorted(sweep.guidance.scales):
         led = replace(plain, guidance=scale)
         found += _without_class(led, sweep) if spec.training.label_drop > 0.0 else []
-        found += [replace(led, guide="early")] if spec.training.snapshots > 1 else []
+        found += [replace(led, guide="early")] if spec.training.snapshots > 1 and not plain.jumps else []
     return found
 
 
 def unguided(spec: Variant, sweep: Sweep) -> SamplerSpec:
     """The sampler of the comparison's first row; see :func:`ways`."""
-    own = spec.sampling
+    own = spec.sampling.unguided
     if isinstance(own, SigmaSamplerSpec):
-        return replace(own, guidance=1.0, guide="unlabelled", guided_sigma=())
+        return own
     steps = min(own.steps, max(1, max(sweep.evaluations) // 2))
-    return replace(own, kind="ddim", steps=steps, eta=0.0, guidance=1.0, guide="unlabelled")
+    return replace(own, kind="ddim", steps=steps, eta=0.0)
 
 
 def _without_class(led: SamplerSpec, sweep: Sweep) -> list[SamplerSpec]:
     if isinstance(led, DiscreteSamplerSpec):
         return [led]
-    return [led, replace(led, guided_sigma=sweep.guidance.sigma)]
+    between = replace(led, guided_sigma=sweep.guidance.sigma)
+    some = evaluations(led.unguided) < evaluations(between) < evaluations(led)
+    return [led, between] if some else [led]
 
 
 def _description(sampler: SamplerSpec) -> Row:
-    return {"guide": guide_name(sampler), "scale": sampler.guidance, "evaluations": evaluations(sampler)}
+    looks = {"sampler": sampler_name(sampler), "evaluations": evaluations(sampler)}
+    return {"guide": guide_name(sampler), "scale": sampler.guidance, **looks}

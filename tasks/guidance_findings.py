@@ -1,10 +1,9 @@
 """What guidance does to a model's images: how good they are, and how much of the real variety is left."""
 
-from models.spec import DdpmSpec
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import WITHOUT_CLASS
-from tasks.sweep_findings import gap_text
+from tasks.sweep_findings import gap_text, own_row
 from tasks.wording import Markdown, count, escape, number_interval, percent, percent_interval
 
 NOT_MADE = "\u2013"
@@ -21,16 +20,16 @@ def strongest_sentences(evidence: Evidence) -> list[str]:
     return [_strongest(variant) for variant in evidence.variants if _without_class(variant)]
 
 
-def drawn_by_ddim(evidence: Evidence) -> list[str]:
-    """The titles of the guided models that are drawn by another sampler than elsewhere in the report."""
-    led = [variant for variant in evidence.variants if variant.guided]
-    return [variant.spec.title for variant in led if isinstance(variant.spec.process, DdpmSpec)]
+def drawn_otherwise(evidence: Evidence) -> list[str]:
+    """The titles of the guided models that are drawn by another sampler here than elsewhere in the report."""
+    return [variant.spec.title for variant in evidence.variants if variant.guided and not _is_own(variant)]
 
 
 def guidance_table(evidence: Evidence) -> Markdown:
     """Every guide and scale, model by model, and under them as many real test images."""
-    header = ("Images", "Guide", "g", "Taken", "FID", "Class accuracy", "Recall", "Coverage")
-    rows = [_row(variant, row) for variant in evidence.variants for row in variant.sweep["guidance"]]
+    header = ("Images", "Guide", "g", "Taken", "FID", "Accuracy", "Recall", "Coverage")
+    led = [variant for variant in evidence.variants if variant.guided]
+    rows = [_row(variant, row) for variant in led for row in variant.sweep["guidance"]]
     real = evidence.variants[0].sweep["real"]
     return pipe_table(header, [*rows, ("Real test images", NOT_MADE, NOT_MADE, NOT_MADE, *_figures(real))])
 
@@ -49,11 +48,17 @@ def _sentences(variant: VariantEvidence) -> str:
 def _strongest(variant: VariantEvidence) -> str:
     plain, row = variant.unguided, _without_class(variant)[-1]
     accuracies = [percent_interval(interval_beside(each, "accuracy")) for each in (plain, row)]
+    start = f"{variant.spec.title} from {count(variant.sweep['num_images'])} seeds, by {plain['sampler']}"
     return (
-        f"{variant.spec.title}, led away from its answer without the class at g = {row['scale']:g}: class accuracy "
-        f"from {accuracies[0]} to {accuracies[1]}, recall from {plain['recall']:.2f} to {row['recall']:.2f}, FID "
-        f"{gap_text(row)}."
+        f"{start} with {count(plain['evaluations'])} evaluations: led away from its answer without the class at g = "
+        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, recall from "
+        f"{plain['recall']:.2f} to {row['recall']:.2f}; FID is {gap_text(row)}."
     )
+
+
+def _is_own(variant: VariantEvidence) -> bool:
+    plain, own = variant.unguided, own_row(variant)
+    return (plain["sampler"], plain["evaluations"]) == (own["sampler"], own["evaluations"])
 
 
 def _without_class(variant: VariantEvidence) -> list[Json]:

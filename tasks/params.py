@@ -235,14 +235,14 @@ class GuidanceSweep:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     scales: tuple[float, ...]
-    """Each tried with every guide; 1 would be no guidance."""
+    """Each tried with every guide."""
     sigma: tuple[float, float]
     """Weakest and strongest noise at which guidance acts where it is tried on an interval."""
 
     def __post_init__(self) -> None:
-        led = all(0.0 < scale <= 20.0 and scale != 1.0 for scale in self.scales)
+        led = all(1.0 < scale <= 20.0 for scale in self.scales)
         distinct = len(set(self.scales)) == len(self.scales) > 0
-        require(led and distinct, "scales", "different numbers above 0, at most 20, other than 1")
+        require(led and distinct, "scales", "different numbers above 1, at most 20")
         require(0.0 <= self.sigma[0] < self.sigma[1] <= 1000.0, "sigma", "two rising numbers from 0 to 1000")
 
 

@@ -36,11 +36,13 @@ def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int
     """
     labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
     result = prepared_sampling(variant, spec, len(labels), compute)  # altered weights are refused before anything slow
+    # By an early state, weights before it would be led away from better ones, and its own from themselves
+    sampler = spec.sampling.unguided if spec.sampling.guide == "early" else spec.sampling
     images = []
     snapshots = kept_snapshots(variant, spec)
     for step, digest in track(snapshots.items(), len(snapshots), f"sampling {variant} through training"):
         diffusion = load_snapshot(variant, spec, step, digest).to(result.device)
-        images.append(sample_images(replace(result, diffusion=diffusion), labels, seeds))
+        images.append(sample_images(replace(result, diffusion=diffusion, sampler=sampler), labels, seeds))
     grids = {"images": np.stack(images), "steps": np.array(list(snapshots), dtype=np.int64), "labels": labels}
     write_arrays(artifact(variant, "progress.npz"), grids)
     return grids

@@ -20,7 +20,7 @@ from tasks.evidence import Evidence, interval, read_evidence
 from tasks.experiments import asked, experiment_text
 from tasks.files import read_table, require_file
 from tasks.gate import box_blur_note, with_gate
-from tasks.guidance_findings import drawn_by_ddim, guidance_table, guidance_text
+from tasks.guidance_findings import drawn_otherwise, guidance_table, guidance_text
 from tasks.labels import NUM_CLASSES
 from tasks.memorisation_findings import memorisation_table, memorisation_text
 from tasks.noise_left import audit_of
@@ -276,7 +276,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "sweep_table": lambda: sweep_table(evidence),
         "guidance": guidance_text(evidence),
         "guidance_table": lambda: guidance_table(evidence),
-        "ddim": drawn_by_ddim(evidence),
+        "drawn_otherwise": drawn_otherwise(evidence),
         "memorisation": memorisation_text(evidence),
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),

@@ -30,4 +30,4 @@ def guide_name(sampler: SamplerSpec) -> str:
     if sampler.guided_interval is None:
         return WITHOUT_CLASS
     low, high = sampler.guided_interval
-    return f"{WITHOUT_CLASS}, sigma {low:g} to {high:g}"
+    return f"{WITHOUT_CLASS}, \u03c3 {low:g}\u2013{high:g}"

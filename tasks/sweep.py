@@ -7,8 +7,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluations import evaluations
-from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from models.evaluations import evaluations, levels_visited
+from models.spec import DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.guidance import guidance_rows
@@ -68,7 +68,7 @@ def run_sweep(
         drawn = drawn_again(replace(sampling, sampler=attempt.sampler), labels, seeds)
         seen.append(bench.look(drawn, labels))
     own = own_attempt(spec)
-    rows = bench.rows([_description(attempt, own) for attempt in (own, *attempts)], seen)
+    rows = bench.rows([described(attempt, own) for attempt in (own, *attempts)], seen)
     guided = guidance_rows(variant, spec, sampling, sweep, bench)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
     write_table(table_file(f"guidance_{variant}"), pd.DataFrame(guided))
@@ -79,7 +79,7 @@ def run_sweep(
     return summary
 
 
-def _description(attempt: Attempt, own: Attempt) -> Row:
+def described(attempt: Attempt, own: Attempt) -> Row:
     """A sampler in words, with its start where that is not the variant's own."""
     sampler = attempt.sampler
     name = sampler_name(sampler) + ("" if sampler.start == own.sampler.start else " from noise")
@@ -96,7 +96,7 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
     starts from its prior, its own is tried from pure noise too. What jumps is tried with other numbers of jumps alone.
-    Heun's method takes as many steps as come nearest to the number of evaluations from below.
+    Each takes as many steps as the number of evaluations allows, and is guided as the variant is.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -111,19 +111,34 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
 
 
 def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
-    """The samplers that look at each image as often as a budget allows; none where guidance alone takes more."""
+    """The samplers with as many steps as a budget of evaluations allows.
+
+    None where one step takes more, or where the steps that are left miss all noise levels at which guidance acts.
+    """
+    longest = (_longest(sampler, budget) for sampler in _kinds(spec, sweep))
+    most = getattr(spec.process, "steps", budget)
+    return [sampler for sampler in longest if sampler and sampler.steps <= most and _is_led_as_said(sampler)]
+
+
+def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     own = spec.sampling
-    looks = budget if own.guidance in (0.0, 1.0) else budget // 2
-    if looks == 0:
-        return []
-    if isinstance(own, SigmaSamplerSpec):
-        if own.jumps:  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
-            return [_along_sigma(own, own.kind, looks)]
-        noisy = [] if own.start == "noise" else [_from_noise(own, looks, sweep.noise_sigma_max)]
-        return [*(_along_sigma(own, kind, looks) for kind in sweep.samplers), *noisy]
-    if looks > getattr(spec.process, "steps", looks):
-        return []
-    return [replace(own, kind="ddim", steps=looks, eta=eta) for eta in (0.0, 1.0)]
+    if isinstance(own, DiscreteSamplerSpec):
+        return [replace(own, kind="ddim", eta=eta) for eta in (0.0, 1.0)]
+    if own.jumps:  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
+        return [own]
+    found = [replace(own, kind=kind, churn=0.0) for kind in sweep.samplers]
+    noisy = replace(own, churn=0.0, start="noise", sigma_max=sweep.noise_sigma_max)
+    return [*found, *([] if own.start == "noise" else [noisy])]
+
+
+def _longest(sampler: SamplerSpec, budget: int) -> SamplerSpec | None:
+    """The sampler with as many steps as a budget of evaluations allows; None where it allows not one."""
+    tries = (replace(sampler, steps=steps) for steps in range(budget, 0, -1))
+    return next((each for each in tries if evaluations(each) <= budget), None)
+
+
+def _is_led_as_said(sampler: SamplerSpec) -> bool:
+    return sampler.guidance in (0.0, 1.0) or evaluations(sampler) > len(levels_visited(sampler))
 
 
 def drawn_before(variant: str, seeds: Array) -> Array:
@@ -146,14 +161,6 @@ def drawn_before(variant: str, seeds: Array) -> Array:
 def _as_ddim(sampler: SamplerSpec) -> SamplerSpec:
     """DDPM over all steps is DDIM with all the noise (Song et al. 2021, section 4.1)."""
     return replace(sampler, kind="ddim") if isinstance(sampler, DiscreteSamplerSpec) else sampler
-
-
-def _along_sigma(own: SigmaSamplerSpec, kind: Any, looks: int) -> SigmaSamplerSpec:
-    return replace(own, kind=kind, steps=(looks + 1) // 2 if kind == "heun" else looks, churn=0.0)
-
-
-def _from_noise(own: SigmaSamplerSpec, looks: int, sigma_max: float) -> SigmaSamplerSpec:
-    return replace(_along_sigma(own, own.kind, looks), start="noise", sigma_max=sigma_max)
 
 
 sweep_task = task(name="sweep", cache_policy=NO_CACHE)(run_sweep)

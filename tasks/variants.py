@@ -47,6 +47,8 @@ class Variant:
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
         early = self.sampling.guide == "unlabelled" or self.training.snapshots > 1
         require(early, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
+        learnt = self.sampling.guide == "early" or self.sampling.guidance == 1.0 or self.training.label_drop > 0.0
+        require(learnt, "training.label_drop", "above 0 with guidance by the model without the class")
         tuned = self.training.consistency_steps > 0
         require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
         if tuned:

@@ -17,8 +17,9 @@ def draw_guidance(evidence: Evidence, folder: Path) -> None:
 
     Writes ``guidance.svg`` and ``guidance.png``.
     """
-    figure, panels = grid_of_panels(len(evidence.variants), 2, 3.3)
-    for axes, variant in zip(panels, evidence.variants, strict=True):
+    led = [variant for variant in evidence.variants if variant.guided]
+    figure, panels = grid_of_panels(max(1, len(led)), 2, 3.3)
+    for axes, variant in zip(panels, led, strict=False):  # an empty panel where no model was guided
         _lines(axes, variant)
         real = variant.sweep["real"]
         axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")

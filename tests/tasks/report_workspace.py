@@ -10,6 +10,7 @@ import pandas as pd
 
 from models.evaluations import evaluations
 from models.intervals import wilson
+from models.spec import DdpmSpec
 from tasks.config import PARAMS, load_params
 from tasks.files import write_arrays, write_json, write_table, write_text
 from tasks.judge import new_classifier, save_critic
@@ -282,13 +283,14 @@ def write_sweep(name: str, spec: Variant, fid: float) -> None:
 
 def guidance_rows(spec: Variant, fid: float) -> list[dict[str, Any]]:
     """The more a model is guided, the more is recognised and the less is varied; the least of it is nearest to real."""
-    guides = ("without the class", "without the class, sigma 0.1 to 1", "early state")
+    guides = ("without the class", "without the class, \u03c3 0.1\u20131", "early state")
     ways = [("none", 1.0), *((guide, scale) for scale in (1.5, 3.0) for guide in guides)]
     looks = evaluations(spec.sampling)
+    sampler = "DDIM" if isinstance(spec.process, DdpmSpec) else sampler_name(spec.sampling)
     rows = []
     for guide, scale in ways:
         distance = fid * (0.9 + 0.2 * abs(scale - 1.5))
-        numbers = {"guide": guide, "scale": scale, "evaluations": looks if scale == 1.0 else 2 * looks}
+        numbers = {"guide": guide, "scale": scale, "sampler": sampler, "evaluations": looks * (1 + (scale > 1.0))}
         figures = {**beside("fid", distance, 0.05 * distance), **beside("difference", distance - fid, 0.02 * fid)}
         rows.append(
             {**numbers, **figures, **beside("accuracy", 0.6 + 0.1 * scale, 0.02), **spread(0.8, 1.0 - 0.2 * scale)}

@@ -354,6 +354,19 @@ def test_guidance_that_cannot_act_as_described_is_refused(values: dict[str, obje
         parse_params(content, "params.yaml")
 
 
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_a_model_that_never_missed_the_class_cannot_guide_without_it(guidance: float) -> None:
+    content = copy.deepcopy(CONTENT)
+    course = content["variants"]["course"]
+    course["sampling"]["guidance"] = guidance
+    parse_params(content, "params.yaml")
+    course["training"]["label_drop"] = 0.0
+    with pytest.raises(ConfigError, match=r"course\.training\.label_drop: got 0\.0; expected above 0 with guidance"):
+        parse_params(content, "params.yaml")
+    course["sampling"].update(guidance=2.0, guide="early")
+    parse_params(content, "params.yaml")
+
+
 def test_an_early_state_must_have_been_kept() -> None:
     content = copy.deepcopy(CONTENT)
     flagship = content["variants"]["flagship"]
@@ -364,11 +377,11 @@ def test_an_early_state_must_have_been_kept() -> None:
         parse_params(content, "params.yaml")
 
 
-@pytest.mark.parametrize("scales", [[], [1.0], [2.0, 2.0], [0.0]])
+@pytest.mark.parametrize("scales", [[], [1.0], [2.0, 2.0], [0.5]])
 def test_scales_of_the_sweep_are_different_and_none_is_no_guidance(scales: list[float]) -> None:
     content = copy.deepcopy(CONTENT)
     content["sweep"]["guidance"]["scales"] = scales
-    with pytest.raises(ConfigError, match=r"sweep\.guidance\.scales: .* different numbers above 0"):
+    with pytest.raises(ConfigError, match=r"sweep\.guidance\.scales: .* different numbers above 1"):
         parse_params(content, "params.yaml")
 
 

@@ -13,14 +13,14 @@ from tasks.errors import IntegrityError
 from tasks.evaluate import critic_block
 from tasks.evidence import Evidence, VariantEvidence
 from tasks.files import read_json, read_table
-from tasks.guidance import guidance_rows, unguided, ways
-from tasks.guidance_findings import drawn_by_ddim, guidance_table, guidance_text, strongest_sentences
+from tasks.guidance import guidance_rows, ways
+from tasks.guidance_findings import drawn_otherwise, guidance_table, guidance_text, strongest_sentences
 from tasks.guides import early_state
 from tasks.params import GuidanceSweep, Sample, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling, run_sampling
-from tasks.sampler_names import guide_name
+from tasks.sampler_names import guide_name, sampler_name
 from tasks.snapshots import load_snapshot, snapshot_name
 from tasks.sweep import drawn_before, run_sweep
 from tasks.train import run_training
@@ -54,7 +54,7 @@ def test_an_edm_is_led_by_three_guides_along_rising_scales() -> None:
     assert {sampler.steps for sampler in ways(FLAGSHIP, SWEEP)} == {FLAGSHIP.sampling.steps}
 
 
-NAMES = ("without the class", "without the class, sigma 0.05 to 1", "early state")
+NAMES = ("without the class", "without the class, \u03c3 0.05\u20131", "early state")
 
 
 def test_a_ddpm_is_drawn_by_few_steps_of_ddim_and_led_at_all_of_them() -> None:
@@ -69,9 +69,21 @@ def test_only_guides_that_were_trained_are_tried() -> None:
     assert {name for _, name in described(ways(with_training(FLAGSHIP, snapshots=1), SWEEP))} == {"none", *NAMES[:2]}
 
 
-def test_a_model_that_is_guided_otherwise_is_compared_with_itself_unguided() -> None:
+def test_a_model_that_is_guided_otherwise_is_not_guided_again() -> None:
     sampling = replace(FLAGSHIP.sampling, guidance=2.0, guided_sigma=(0.1, 0.5))
-    assert unguided(replace(FLAGSHIP, sampling=sampling), SWEEP) == FLAGSHIP.sampling
+    assert ways(replace(FLAGSHIP, sampling=sampling), SWEEP) == [FLAGSHIP.sampling]
+
+
+def test_what_jumps_has_no_early_state_that_was_trained_for_the_same() -> None:
+    sampling = replace(FLAGSHIP.sampling, kind="consistency", steps=2, sigma_min=0.5)
+    spec = replace(with_training(FLAGSHIP, consistency_steps=2), sampling=sampling)
+    assert {name for _, name in described(ways(spec, SWEEP))} == {"none", *NAMES[:2]}
+
+
+@pytest.mark.parametrize("sigma", [(0.0, 100.0), (0.3, 0.31)])
+def test_an_interval_that_holds_all_noise_levels_or_none_is_left_out(sigma: tuple[float, float]) -> None:
+    sweep = replace(SWEEP, guidance=replace(SWEEP.guidance, sigma=sigma))
+    assert {name for _, name in described(ways(FLAGSHIP, sweep))} == {"none", NAMES[0], NAMES[2]}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -113,8 +125,8 @@ def test_a_variant_can_be_guided_by_its_early_state_throughout(workspace: Path) 
     assert (drawn_before("flagship", seeds) == drawn_again(sampling, labels, seeds)).all()
     plain = replace(sampling, sampler=FLAGSHIP.sampling, guide=None)
     assert (drawn_again(plain, labels, seeds) != drawn_before("flagship", seeds)).any()
-    rows = guidance_rows("flagship", spec, sampling, SWEEP, Bench.of_build(EVALUATE, CPU, SEED))
-    assert rows[0]["evaluations"] == 4
+    (row,) = guidance_rows("flagship", spec, sampling, SWEEP, Bench.of_build(EVALUATE, CPU, SEED))
+    assert row["evaluations"] == 4
 
 
 def test_an_altered_early_state_is_refused(workspace: Path) -> None:
@@ -127,7 +139,8 @@ def test_an_altered_early_state_is_refused(workspace: Path) -> None:
 
 def guided(name: str, spec: Variant) -> VariantEvidence:
     real = {"num_images": 500, **beside("fid", 1.2, 0.1), **beside("accuracy", 0.93, 0.01), **spread(0.9, 0.85)}
-    sweep = {"rows": [], "num_images": 500, "real": real, "guidance": invented_rows(spec, 4.0)}
+    own = {"sampler": sampler_name(spec.sampling), "evaluations": spec.sampling.steps}
+    sweep = {"rows": [own], "num_images": 500, "real": real, "guidance": invented_rows(spec, 4.0)}
     return VariantEvidence(name=name, spec=spec, train={}, sample={}, score={}, evaluate={}, sweep=sweep)
 
 
@@ -157,10 +170,11 @@ def test_the_question_is_answered_by_the_strongest_guidance_without_the_class() 
     said = strongest_sentences(build())
     assert len(said) == 2
     assert said[1] == (
-        "Small flagship, led away from its answer without the class at g = 3: class accuracy from 70.0\u00a0% (68.0 to "
-        "72.0) to 90.0\u00a0% (88.0 to 92.0), recall from 0.80 to 0.40, FID 0.800 (0.720 to 0.880) more, resolved."
+        "Small flagship from 500 seeds, by DPM-Solver++(2M) with 4 evaluations: led away from its answer without "
+        "the class at g = 3, class accuracy goes from 70.0\u00a0% (68.0 to 72.0) to 90.0\u00a0% (88.0 to 92.0), recall "
+        "from 0.80 to 0.40; FID is 0.800 (0.720 to 0.880) more, resolved."
     )
-    assert drawn_by_ddim(build()) == ["Small course"]
+    assert drawn_otherwise(build()) == ["Small course"]
 
 
 def test_the_table_has_every_row_and_real_images_last() -> None:

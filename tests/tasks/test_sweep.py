@@ -127,6 +127,18 @@ def test_nothing_takes_more_than_its_budget() -> None:
     assert min(budget for budget, _, _ in found) == 2
 
 
+def test_what_is_guided_between_two_levels_fills_its_budget_and_is_guided() -> None:
+    """Steps that miss the levels at which guidance acts would be those of the model without it, and are left out."""
+    sampling = replace(NOISY.sampling, sigma_min=0.06, sigma_max=2.0, guidance=3.0, guided_sigma=(0.1, 1.0))
+    guided = replace(NOISY, sampling=sampling)
+    found = candidates(guided, replace(SWEEP, evaluations=(2, 4, 8, 16), samplers=("dpmpp_2m",)))
+    assert [attempt.budget for attempt in found] == [4, 8, 16]
+    for attempt in found:
+        sampler = attempt.sampler
+        assert sampler.steps < evaluations(sampler) <= attempt.budget
+        assert evaluations(replace(sampler, steps=sampler.steps + 1)) > attempt.budget
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_variants_own_sampler_has_the_figures_of_its_samples(variant: str, workspace: Path) -> None:
     spec = VARIANTS[variant]
