@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 from scipy.stats import t as student
 
@@ -23,6 +22,7 @@ from benchmarks.arms import ARMS, Arm
 from benchmarks.contenders import Setup, setup_of
 from benchmarks.machine import machine_line
 from benchmarks.own import Own
+from benchmarks.quality import Referee
 from benchmarks.tables import markdown_table
 from flows.environment import die_with_parent, prepare_environment
 from flows.stage import CommandLine, guarded
@@ -30,8 +30,6 @@ from tasks.config import load_params
 from tasks.errors import ConfigError, MissingResourceError
 from tasks.files import write_text
 from tasks.labels import NUM_CLASSES
-from tasks.redrawn import Bench
-from tasks.sample import balanced_requests
 
 RESULTS = Path(__file__).with_name("ABLATIONS.md")
 VARIANT = "flagship"
@@ -115,14 +113,11 @@ def trained(arm: Arm, repeat: int, images: int) -> Trained:
 
 def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
     """The critic's figures of a training's images, drawn in blocks of ``sample.batch``."""
-    params, own = setup.params, Own(setup, VARIANT, arm.arrange)
+    own = Own(setup, VARIANT, arm.arrange)
     while own.step(0.0):
         pass
-    labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
-    blocks = [slice(start, start + params.sample.batch) for start in range(0, len(labels), params.sample.batch)]
-    drawn = torch.cat([own.draw(labels[block], seeds[block]) for block in blocks])
-    bench = Bench.of_build(params.evaluate, params.compute, params.seed)
-    found = bench.figures(bench.look(drawn.numpy(), labels))
+    referee = Referee(setup.params, images)
+    found = referee.bench.figures(referee.bench.look(*referee.images_of(own)))
     return {name: float(found[name]) for name in FIGURES}
 
 

@@ -18,6 +18,7 @@ from benchmarks.contenders import Setup, setup_on_cpu
 from benchmarks.own import Own
 from benchmarks.speed import flops
 from models.spec import EdmUNetSpec
+from tasks.labels import NUM_CLASSES
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
 from tasks.variants import Variant
@@ -82,7 +83,7 @@ def image_costs(setup: Setup) -> list[ImageCost]:
     bench = Bench.of_build(params.evaluate, params.compute, params.seed)
     costs = []
     for count in (COUNTS[0], *COUNTS):  # the first once more, since it pays for warming up
-        labels, seeds = balanced_requests(count // 10, params.seed)
+        labels, seeds = balanced_requests(count // NUM_CLASSES, params.seed)
         start = time.monotonic()
         images = drawn_again(sampling, labels, seeds)
         drawn = time.monotonic()

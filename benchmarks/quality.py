@@ -3,18 +3,14 @@
 import time
 
 import torch
-from torch import Tensor
 
 from benchmarks.contenders import Contender
 from benchmarks.outcomes import Quality
-from models.intervals import Interval
-from tasks.accuracy import accuracies
 from tasks.dataset import real_test_images
-from tasks.distances import frechet_interval, real_features
-from tasks.judge import load_critic
 from tasks.labels import NUM_CLASSES
 from tasks.params import Params
-from tasks.sample import balanced_requests
+from tasks.redrawn import Bench, Seen
+from tasks.sample import Array, balanced_requests
 
 
 class Referee:
@@ -23,30 +19,34 @@ class Referee:
     Args:
         params: seed, confidence, and how many images are drawn together.
         images: how many are judged at a time, equally many of every class.
+
+    Attributes:
+        bench: what all images are held to.
     """
 
     def __init__(self, params: Params, images: int) -> None:
         self._params, self._per_class = params, images // NUM_CLASSES
-        self._judge = load_critic(params.compute)
-        self._real = real_features(self._judge, params.seed)
+        self.bench = Bench.of_build(params.evaluate, params.compute, params.seed)
 
     def drawn(self, contender: Contender) -> tuple[Quality, float]:
         """The quality of what a contender draws, from the same seeds as all others, and how many images a second."""
+        start = time.monotonic()
+        images, labels = self.images_of(contender)
+        seconds = time.monotonic() - start
+        return self.quality(self.bench.look(images, labels)), len(labels) / seconds
+
+    def images_of(self, contender: Contender) -> tuple[Array, Array]:
+        """What a contender draws, uint8 [N, 28, 28], and the classes that it should show, int64 [N]."""
         labels, seeds = balanced_requests(self._per_class, self._params.seed)
         batch = self._params.sample.batch
         parts = [slice(first, first + batch) for first in range(0, len(labels), batch)]
-        start = time.monotonic()
-        images = torch.cat([contender.draw(labels[part], seeds[part]) for part in parts])
-        seconds = time.monotonic() - start
-        return self._quality(images, torch.from_numpy(labels)), len(labels) / seconds
+        return torch.cat([contender.draw(labels[part], seeds[part]) for part in parts]).numpy(), labels
 
     def real(self) -> Quality:
         """The quality of as many real test images, or of as many as there are."""
         split = real_test_images(self._per_class, self._params.seed)
-        return self._quality(split.images, split.labels)
+        return self.quality(self.bench.look(split.images.numpy(), split.labels.numpy()))
 
-    def _quality(self, images: Tensor, labels: Tensor) -> Quality:
-        features, logits = self._judge.features_and_logits(images)
-        confidence, seed = self._params.evaluate.confidence, self._params.seed
-        fid = frechet_interval(features, labels, self._real, confidence, seed)
-        return Quality(fid, Interval(**accuracies(logits.argmax(dim=1), labels, confidence)["accuracy"]))
+    def quality(self, seen: Seen) -> Quality:
+        """What the critic saw, in two figures."""
+        return Quality(self.bench.fid(seen), seen.accuracy)

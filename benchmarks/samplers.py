@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from benchmarks.contenders import Setup
 from benchmarks.outcomes import Quality
-from models.intervals import Interval
-from tasks.redrawn import Bench, drawn_again
+from benchmarks.quality import Referee
+from tasks.labels import NUM_CLASSES
+from tasks.redrawn import drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
 from tasks.sweep import candidates, described, own_attempt
 
 VARIANT = "flagship"
-KEYS = ("fid", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def sampler_results(setup: Setup, images: int) -> list[SamplerResult]:
     params = setup.params
     spec = params.variant(VARIANT)
     sampling = prepared_sampling(VARIANT, spec, params.sample.batch, params.compute)
-    bench = Bench.of_build(params.evaluate, params.compute, params.seed)
-    labels, seeds = balanced_requests(images // 10, params.seed)
+    referee = Referee(params, images)
+    labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
     drawn_again(sampling, labels[: sampling.batch], seeds[: sampling.batch])  # the first to come pays for no warming up
     results = []
     own = own_attempt(spec)
@@ -55,8 +55,6 @@ def sampler_results(setup: Setup, images: int) -> list[SamplerResult]:
         start = time.monotonic()
         drawn = drawn_again(replace(sampling, sampler=sampler), labels, seeds)
         rate = len(labels) / (time.monotonic() - start)
-        figures = bench.figures(bench.look(drawn, labels))
-        fid, accuracy = (Interval(*(figures[f"{key}{end}"] for end in ("", "_low", "_high"))) for key in KEYS)
-        told = described(attempt, own)
-        results.append(SamplerResult(told["sampler"], told["evaluations"], rate, Quality(fid, accuracy)))
+        quality, told = referee.quality(referee.bench.look(drawn, labels)), described(attempt, own)
+        results.append(SamplerResult(told["sampler"], told["evaluations"], rate, quality))
     return results

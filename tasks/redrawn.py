@@ -94,9 +94,12 @@ class Bench:
 
         Precision, recall, density and coverage compare equally many training images.
         """
-        distance = frechet_interval(seen.features, seen.labels, self.training, self.confidence, self.seed)
         overlap = manifold_figures(seen.features, self.training, self.neighbours, self.seed)
-        return {**columns("fid", distance), **columns("accuracy", seen.accuracy), **overlap}
+        return {**columns("fid", self.fid(seen)), **columns("accuracy", seen.accuracy), **overlap}
+
+    def fid(self, seen: Seen) -> Interval:
+        """The Fréchet distance to the training images alone."""
+        return frechet_interval(seen.features, seen.labels, self.training, self.confidence, self.seed)
 
     def _difference(self, seen: Seen, own: Seen, confidence: float) -> Interval:
         return frechet_difference((seen.features, own.features), own.labels, self.training, confidence, self.seed)
