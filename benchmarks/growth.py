@@ -8,15 +8,18 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.contenders import Setup, setup_on_cpu
+from benchmarks.outcomes import Failure
 from benchmarks.own import Own
 from benchmarks.speed import flops
+from flows.environment import die_with_parent
 from models.spec import EdmUNetSpec
 from tasks.labels import NUM_CLASSES
 from tasks.redrawn import Bench, drawn_again
@@ -24,7 +27,7 @@ from tasks.sample import balanced_requests, prepared_sampling
 from tasks.variants import Variant
 
 BATCHES = (16, 32, 64, 128)
-WIDTHS = (0.5, 1.0, 2.0)
+OTHER_WIDTHS = (0.5, 2.0)
 COUNTS = (500, 1000, 2000)
 WARM_UP, STEPS = 3, 15
 
@@ -62,17 +65,18 @@ class ImageCost:
 COST: TypeAdapter[TrainingCost] = TypeAdapter(TrainingCost)
 
 
-def training_costs(batch: int) -> list[TrainingCost]:
+def training_costs(batch: int) -> Iterator[TrainingCost | Failure]:
     """The cost of a step at several batches, and at several widths with the batch of ``params.yaml``.
 
     Args:
         batch: of ``params.yaml``.
 
-    Raises:
-        subprocess.CalledProcessError: a training failed; what it said is on stderr.
+    Yields:
+        One after another; for a training that fails, or is killed, that it did.
     """
-    settings = [*((size, 1.0) for size in BATCHES), *((batch, width) for width in WIDTHS if width != 1.0)]
-    return [_in_a_process(*setting) for setting in settings]
+    settings = [*((size, 1.0) for size in sorted({*BATCHES, batch})), *((batch, width) for width in OTHER_WIDTHS)]
+    for setting in settings:
+        yield _in_a_process(*setting)
 
 
 def image_costs(setup: Setup) -> list[ImageCost]:
@@ -102,16 +106,15 @@ def widened(spec: Variant, width: float) -> Variant:
 
 
 def measured(setup: Setup, batch: int, width: float) -> TrainingCost:
-    """Train for some steps and tell what they took."""
+    """Train for some steps and tell what they took.
+
+    Raises:
+        RuntimeError: the training of ``params.yaml`` ends before enough steps are taken.
+    """
     spec = widened(setup.params.variant("flagship"), width)
     spec = replace(spec, training=replace(spec.training, batch=batch))
     own = Own(replace(setup, params=replace(setup.params, variants={"flagship": spec})), "flagship")
-    durations = []
-    for _ in range(WARM_UP + STEPS):
-        start = time.perf_counter()
-        own.step(0.0)
-        durations.append(time.perf_counter() - start)
-    seconds = median(durations[WARM_UP:])
+    seconds = median([_step_seconds(own) for _ in range(WARM_UP + STEPS)][WARM_UP:])
     return TrainingCost(
         batch=own.batch,
         width=width,
@@ -122,11 +125,28 @@ def measured(setup: Setup, batch: int, width: float) -> TrainingCost:
     )
 
 
-def _in_a_process(batch: int, width: float) -> TrainingCost:
+def _step_seconds(own: Own) -> float:
+    start = time.perf_counter()
+    if not own.step(0.0):
+        raise RuntimeError("the flagship's training ends before its cost could be measured")
+    return time.perf_counter() - start
+
+
+def _in_a_process(batch: int, width: float) -> TrainingCost | Failure:
     command = [sys.executable, "-m", "benchmarks.growth", str(batch), str(width)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return COST.validate_json(done.stdout.splitlines()[-1])
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        return COST.validate_json("".join(done.stdout.splitlines()[-1:]))
+    except ValidationError:
+        return Failure(f"training at {batch} x {width:g}", f"its process ended with code {done.returncode}")
+
+
+def main() -> None:
+    """Measure the training that the command line names."""
+    die_with_parent()
+    cost = measured(setup_on_cpu(), int(sys.argv[1]), float(sys.argv[2]))
+    sys.stdout.write(f"\n{COST.dump_json(cost).decode()}\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"\n{COST.dump_json(measured(setup_on_cpu(), int(sys.argv[1]), float(sys.argv[2]))).decode()}\n")
+    main()

@@ -38,7 +38,8 @@ class Outcome:
         checks: in the order of time.
         images_per_second: of training.
         gflop_per_image: of the loss and its gradients.
-        convolution_gflops: GFLOP/s of a convolution before the training and after it.
+        convolution_gflops: GFLOP/s of a convolution in float32 and in the precision of training, the better of two
+            measurements, before the training and after it.
         peak_memory_mb: resident memory of the process, the critic and the training images included.
     """
 
@@ -49,7 +50,7 @@ class Outcome:
     checks: tuple[Check, ...]
     images_per_second: float
     gflop_per_image: float
-    convolution_gflops: tuple[float, float]
+    convolution_gflops: dict[str, float]
     peak_memory_mb: float
 
     @property

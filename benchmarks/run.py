@@ -1,21 +1,23 @@
 """The project's models beside what a user would otherwise pick: ``python -m benchmarks.run``, in a finished build.
 
 Every entry of :mod:`benchmarks.contenders` is trained in a process of its own, one after another, on the same data and
-threads, and judged by the same critic. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``,
-and for the report in ``summary.json``, all of them in the folder ``results``.
+threads, and judged by the same critic; then the build's flagship shows what each sampler makes of it, and how cost
+grows. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``, and for the report in
+``summary.json``, all of them in the folder ``results``, and is written after each of these parts.
 """
 
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchmarks.contenders import ENTRIES, PEERS, Entry, setup_on_cpu
+from benchmarks.contenders import ENTRIES, PEERS, Entry, Setup, setup_on_cpu
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost, image_costs, training_costs
 from benchmarks.limits import Limits, command_line
@@ -45,6 +47,7 @@ from tasks.paths import artifact, split_file
 from tasks.side_by_side import SUMMARY
 from tasks.weights import WEIGHTS
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent / "results"
 
 
@@ -59,9 +62,9 @@ class Results:
     precision: str
     machine: str
     versions: dict[str, str]
-    samplers: list[SamplerResult]
-    training_costs: list[TrainingCost]
-    image_costs: list[ImageCost]
+    samplers: list[SamplerResult] = field(default_factory=list)
+    training_costs: list[TrainingCost] = field(default_factory=list)
+    image_costs: list[ImageCost] = field(default_factory=list)
 
     @property
     def measured_on(self) -> str:
@@ -70,7 +73,7 @@ class Results:
 
 
 def main() -> None:
-    """Compare all entries and write the results.
+    """Compare all entries, measure the flagship, and write the results.
 
     Raises:
         ConfigError: an option or a parameter is wrong.
@@ -79,28 +82,43 @@ def main() -> None:
     limits = Limits.of(command_line("run").parse_args())
     require_build()
     prepare_environment()
-    setup = setup_on_cpu()
-    found = [result_of(index, entry) for index, entry in enumerate(ENTRIES)]
-    outcomes = [result for result in found if isinstance(result, Outcome)]
-    failures = [result for result in found if isinstance(result, Failure)]
-    real, versions = Referee(setup.params, limits.images).real(), {peer: version(peer) for peer in PEERS}
+    for results in measured(limits, setup_on_cpu()):
+        publish(results)
+    sys.stdout.write(page(results))
+
+
+def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
+    """Take all measurements, and tell what there is after each part of them."""
+    outcomes, failures = told_apart(result_of(index, entry) for index, entry in enumerate(ENTRIES))
     results = Results(
         limits=limits,
         outcomes=outcomes,
         failures=failures,
-        real=real,
+        real=Referee(setup.params, limits.images).real(),
         precision=setup.precision_name,
         machine=machine_line(),
-        versions=versions,
-        samplers=sampler_results(setup, limits.images),
-        training_costs=training_costs(setup.params.variant("flagship").training.batch),
-        image_costs=image_costs(setup),
+        versions={peer: version(peer) for peer in PEERS},
     )
+    yield results
+    results = replace(results, samplers=sampler_results(setup, limits.images))
+    yield results
+    costs, failed = told_apart(training_costs(setup.params.variant("flagship").training.batch))
+    yield replace(results, failures=[*failures, *failed], training_costs=costs, image_costs=image_costs(setup))
+
+
+def told_apart(found: Iterable[T | Failure]) -> tuple[list[T], list[Failure]]:
+    """What came to something, and what failed."""
+    results = list(found)
+    good = [result for result in results if not isinstance(result, Failure)]
+    return good, [result for result in results if isinstance(result, Failure)]
+
+
+def publish(results: Results) -> None:
+    """Write everything that is told of results."""
     write_json(FOLDER / "results.json", TypeAdapter(Results).dump_python(results, mode="json"))
     write_json(SUMMARY, summary(results))
-    draw_results(best_of(outcomes), real, FOLDER)
+    draw_results(best_of(results.outcomes), results.real, FOLDER)
     write_text(FOLDER / "RESULTS.md", page(results))
-    sys.stdout.write(page(results))
 
 
 def require_build() -> None:
@@ -164,17 +182,36 @@ def page(results: Results) -> str:
 
 ## Training
 
+The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, forward and backward, on the same threads.
+
 {training_table(best)}
 
 ## Sampling
 
 {sampling_table(best)}
 
-The flagship of this folder's build, drawn by its own sampler, which comes first, and by those of its sweep:
+{samplers_part(results)}{costs_part(results)}{left_out(results.outcomes, best, results.failures)}
+
+{results.measured_on}.
+"""
+
+
+def samplers_part(results: Results) -> str:
+    """What each sampler makes of the flagship; empty before that is measured."""
+    if not results.samplers:
+        return ""
+    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those of its sweep:
 
 {sampler_table(results.samplers, results.real)}
 
-## How cost grows
+"""
+
+
+def costs_part(results: Results) -> str:
+    """How the flagship's cost grows; empty before that is measured."""
+    if not results.image_costs:
+        return ""
+    return f"""## How cost grows
 
 Steps of the flagship's training in processes of their own, by the images of a batch and by a factor on its channels:
 
@@ -184,9 +221,6 @@ Drawing images with the flagship of this folder's build, and the critic's compar
 
 {image_cost_table(results.image_costs)}
 
-{left_out(results.outcomes, best, results.failures)}
-
-{results.measured_on}.
 """
 
 

@@ -41,9 +41,11 @@ def time_cell(target: float, checks: Sequence[Check]) -> str:
 
 
 def training_table(outcomes: Sequence[Outcome]) -> str:
-    """Size and speed of training."""
-    head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", "of a convolution's", "peak memory, MB"]
-    return markdown_table(head, map(_training_row, outcomes))
+    """Size and speed of training, also as shares of what a convolution reaches in each precision."""
+    precisions = list(dict.fromkeys(name for outcome in outcomes for name in outcome.convolution_gflops))
+    shares = [f"of {name}" for name in precisions]
+    head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", *shares, "peak memory, MB"]
+    return markdown_table(head, (_training_row(outcome, precisions) for outcome in outcomes))
 
 
 def sampling_table(outcomes: Sequence[Outcome]) -> str:
@@ -88,10 +90,10 @@ def _fid(interval: Interval) -> str:
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
-def _training_row(outcome: Outcome) -> list[str]:
-    share = outcome.gflops / max(outcome.convolution_gflops)
+def _training_row(outcome: Outcome, precisions: Sequence[str]) -> list[str]:
+    shares = [f"{outcome.gflops / outcome.convolution_gflops[name]:.0%}" for name in precisions]
     speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
-    return [outcome.name, f"{outcome.parameters:,}", *speed, f"{share:.0%}", f"{outcome.peak_memory_mb:.0f}"]
+    return [outcome.name, f"{outcome.parameters:,}", *speed, *shares, f"{outcome.peak_memory_mb:.0f}"]
 
 
 def _training_cost_row(cost: TrainingCost) -> list[str]:

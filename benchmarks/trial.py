@@ -75,7 +75,8 @@ def train(
 def run_trial(entry: Entry, limits: Limits) -> Outcome:
     """Build, train and judge an entry, and count its operations."""
     setup = setup_on_cpu()
-    referee, build, rate_before = Referee(setup.params, limits.images), entry.builder(), _convolution(setup)
+    referee, build = Referee(setup.params, limits.images), entry.builder()
+    rates_before = _convolutions(setup)
     clock = TrainingClock()
     contender = build(setup)
 
@@ -93,14 +94,16 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
         checks=tuple(checks),
         images_per_second=median_rate(marks),
         gflop_per_image=flops(lambda: torch.autograd.backward(contender.loss())) / contender.batch / 1e9,
-        convolution_gflops=(rate_before, _convolution(setup)),
+        convolution_gflops={name: max(rate, rates_before[name]) for name, rate in _convolutions(setup).items()},
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
 
 
-def _convolution(setup: Setup) -> float:
-    flagship = setup.params.variant("flagship")
-    return convolution_rate(flagship.network, flagship.training.batch, getattr(torch, setup.precision_name))
+def _convolutions(setup: Setup) -> dict[str, float]:
+    """GFLOP/s of the flagship's convolutions, by precision."""
+    network, batch = (flagship := setup.params.variant("flagship")).network, flagship.training.batch
+    names = dict.fromkeys(("float32", setup.precision_name))
+    return {name: convolution_rate(network, batch, getattr(torch, name)) for name in names}
 
 
 def main() -> None:

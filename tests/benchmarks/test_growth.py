@@ -1,12 +1,15 @@
 """What growth and samplers measure is what they say: settings, counts, and images that are those of the stages."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import growth
-from benchmarks.growth import image_costs, measured, widened
+from benchmarks.growth import COST, TrainingCost, image_costs, measured, training_costs, widened
+from benchmarks.outcomes import Failure
 from benchmarks.samplers import sampler_results
 from models.spec import EdmUNetSpec
 from tasks.evaluate import run_evaluation
@@ -40,6 +43,28 @@ def test_a_wider_network_and_a_larger_batch_take_more(workspace: Path, monkeypat
     assert (small.batch, wide.width, many.batch) == (8, 2.0, 16)
     assert small.parameters == many.parameters < wide.parameters
     assert min(small.step_ms, small.gflops, small.peak_memory_mb) > 0.0
+
+
+def test_a_training_that_ends_too_soon_is_not_timed(workspace: Path) -> None:
+    short = replace(FLAGSHIP, training=replace(FLAGSHIP.training, steps=growth.WARM_UP + growth.STEPS - 1))
+    setup = replace(SETUP, params=replace(SETUP.params, variants={"flagship": short}))
+    with pytest.raises(RuntimeError, match="ends before its cost could be measured"):
+        measured(setup, 8, 1.0)
+
+
+def test_every_batch_and_width_has_its_turn_and_a_failure_costs_no_other_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        batch, width = int(command[-2]), float(command[-1])
+        made = TrainingCost(batch, width, 1000, 5.0, 40.0, 900.0)
+        return SimpleNamespace(stdout="" if batch == 128 else f"x\n{COST.dump_json(made).decode()}\n", returncode=-9)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    found = list(training_costs(48))
+    told = [(it.batch, it.width) if isinstance(it, TrainingCost) else it for it in found]
+    killed = Failure("training at 128 x 1", "its process ended with code -9")
+    assert told == [(16, 1.0), (32, 1.0), (48, 1.0), (64, 1.0), killed, (48, 0.5), (48, 2.0)]
 
 
 def test_samplers_have_the_figures_of_the_stages(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

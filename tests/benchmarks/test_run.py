@@ -3,10 +3,12 @@
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from pydantic import TypeAdapter
 
+from benchmarks import run
 from benchmarks.contenders import ENTRIES
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
@@ -20,6 +22,7 @@ from tasks.errors import MissingResourceError
 from tasks.files import write_text
 from tasks.side_by_side import side_by_side_table
 from tests.benchmarks.invented import checks, outcome, quality
+from tests.benchmarks.test_contenders import SETUP
 
 OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
 SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps")
@@ -47,10 +50,11 @@ def test_times_say_what_is_known(target: float, cell: str) -> None:
     assert time_cell(target, checks((10.0, 20.0), (20.0, 5.0))) == cell
 
 
-def test_the_share_of_a_convolution_is_taken_of_the_better_measurement() -> None:
-    """500 images/s of 0.4 GFLOP are 200 GFLOP/s, half of 400."""
-    row = training_table([OWN]).splitlines()[-1]
-    assert row == "| own | 1,234,567 | 500 | 400 | 200 | 50% | 812 |"
+def test_the_share_of_a_convolution_is_told_for_each_precision() -> None:
+    """500 images/s of 0.4 GFLOP are 200 GFLOP/s, half of 400 and an eighth of 1,600."""
+    head, _, row = training_table([OWN]).splitlines()
+    assert "| GFLOP/s | of float32 | of bfloat16 |" in head
+    assert row == "| own | 1,234,567 | 500 | 400 | 200 | 50% | 12% | 812 |"
 
 
 def test_the_page_tells_everything_once() -> None:
@@ -70,6 +74,26 @@ def test_the_page_tells_everything_once() -> None:
     assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
     assert "- other failed: ValueError: no such thing" in text
     assert text.endswith("\na machine, peer 1.2.\n")
+
+
+def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samplers that fail cost the comparison nothing; a step whose process was killed stands among the failures."""
+    killed = Failure("training at 128 x 1", "its process ended with code -9")
+    samplers: list[object] = [RESULTS.samplers, MemoryError()]
+    monkeypatch.setattr(run, "result_of", lambda index, _: OWN if index == 0 else RESULTS.failures[0])
+    monkeypatch.setattr(run, "Referee", lambda *_: SimpleNamespace(real=lambda: RESULTS.real))
+    monkeypatch.setattr(run, "sampler_results", Mock(side_effect=samplers))
+    monkeypatch.setattr(run, "training_costs", lambda _: iter([*RESULTS.training_costs, killed]))
+    monkeypatch.setattr(run, "image_costs", lambda _: RESULTS.image_costs)
+    first, second, third = run.measured(RESULTS.limits, SETUP)
+    assert (first.outcomes, first.samplers, "How cost grows" in page(first)) == ([OWN], [], False)
+    assert (second.samplers, "| Heun | 5 |" in page(second)) == (RESULTS.samplers, True)
+    assert (third.training_costs, third.failures[-1]) == (RESULTS.training_costs, killed)
+    assert "- training at 128 x 1 failed: its process ended with code -9" in page(third)
+    again = run.measured(RESULTS.limits, SETUP)
+    assert next(again).outcomes == [OWN]
+    with pytest.raises(MemoryError):
+        next(again)
 
 
 def test_the_record_can_be_read_back() -> None:
