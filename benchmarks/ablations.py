@@ -72,9 +72,8 @@ def main() -> None:
         results = pool.map(partial(in_a_process, images=options.images), *zip(*jobs, strict=True))
         found = [each for each in results if each]
     if not found:
-        raise MissingResourceError(
-            str(RESULTS), "was not written, since every training failed", "one result", "see above"
-        )
+        what, do = "was not written, since every training failed", "mend what each of them said above"
+        raise MissingResourceError(str(RESULTS), what, "one result", do)
     write_text(RESULTS, page(found, options.images))
     sys.stdout.write(RESULTS.read_text())
 

@@ -6,11 +6,10 @@ import torch
 
 from benchmarks.contenders import Contender
 from benchmarks.outcomes import Quality
-from tasks.dataset import real_test_images
 from tasks.labels import NUM_CLASSES
 from tasks.params import Params
 from tasks.redrawn import Bench, Seen
-from tasks.sample import Array, balanced_requests
+from tasks.sample import Array, balanced_requests, blocks
 
 
 class Referee:
@@ -38,15 +37,13 @@ class Referee:
     def images_of(self, contender: Contender) -> tuple[Array, Array]:
         """What a contender draws, uint8 [N, 28, 28], and the classes that it should show, int64 [N]."""
         labels, seeds = balanced_requests(self._per_class, self._params.seed)
-        batch = self._params.sample.batch
-        parts = [slice(first, first + batch) for first in range(0, len(labels), batch)]
+        parts = blocks(len(labels), self._params.sample.batch)
         return torch.cat([contender.draw(labels[part], seeds[part]) for part in parts]).numpy(), labels
 
     def real(self) -> Quality:
         """The quality of as many real test images, or of as many as there are."""
-        split = real_test_images(self._per_class, self._params.seed)
-        return self.quality(self.bench.look(split.images.numpy(), split.labels.numpy()))
+        return self.quality(self.bench.look_at_real(self._per_class))
 
     def quality(self, seen: Seen) -> Quality:
         """What the critic saw, in two figures."""
-        return Quality(self.bench.fid(seen), seen.accuracy)
+        return Quality(self.bench.fid(seen), self.bench.accuracy(seen))

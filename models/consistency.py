@@ -6,13 +6,14 @@ noise, which is held fixed. r / t rises towards 1 during the tuning: at first th
 which a denoiser was trained for, and in the end the two levels are too near for the error between them to add up.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
 from models.diffusion import SampleStep
 from models.samplers import DrawNoise, Predict
-from models.sigma_samplers import levels, pairs
+from models.sigma_samplers import levels
 
 STAGES = 4
 """How often r / t is moved towards 1: 1/2, 3/4, 7/8 and 15/16 (as in Geng et al. 2024, at all noise levels alike)."""
@@ -40,17 +41,17 @@ def pseudo_huber(squared: Tensor) -> Tensor:
     return (squared + SOFTNESS**2).sqrt() - SOFTNESS
 
 
-def jumps(denoise: Predict, sigmas: Tensor, x: Tensor, noise: DrawNoise) -> Iterator[SampleStep]:
+def jumps(denoise: Predict, sigmas: Sequence[float], x: Tensor, noise: DrawNoise) -> Iterator[SampleStep]:
     """Jump to the clean image, noise it less than before, and jump again (Song et al. 2023, algorithm 1).
 
     Args:
         denoise: D, told sigma.
-        sigmas: falling levels that end with 0, shape (steps + 1,); one evaluation for each but the last.
+        sigmas: falling levels that end with 0; one evaluation for each but the last.
         x: the start, noisy images at ``sigmas[0]``.
         noise: the fresh noise of every jump but the first.
     """
     total = len(sigmas) - 1
-    for index, (sigma, following) in enumerate(pairs(sigmas)):
+    for index, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
         x0 = denoise(x, levels(sigma, x))
         yield SampleStep(index, total, sigma, x, x0)
         x = x0 + following * noise() if following > 0.0 else x0

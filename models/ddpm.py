@@ -92,8 +92,9 @@ class Ddpm(Diffusion):
             return noise.draw().to(labels.device)
 
         schedule = self.schedule.respaced(sampler.steps)
-        early = None if guide is None else guide.network
-        predict = guided(self.network, labels, guidance_of(sampler, early))
+        if guide is not None and not isinstance(guide, Ddpm):
+            raise TypeError("a DDPM cannot be guided by a model of another process")
+        predict = guided(self.network, labels, guidance_of(sampler, None if guide is None else guide.network))
         look = looking(predict, self.spec.target, schedule)
         step = remove_noise if sampler.kind == "ddpm" else partial(ddim_step, eta=sampler.eta)
         start = draw()

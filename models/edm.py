@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from models.consistency import jumps, pseudo_huber
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
-from models.guidance import guidance_of, guided
+from models.guidance import guidance_of, guided, looking_guided
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
 from models.preconditioning import told
 from models.priors import build_prior
-from models.sigma_samplers import heun, sigma_grid
+from models.sigma_levels import sigma_grid
+from models.sigma_samplers import heun
 from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
 from models.starts import ClassMoments
 from models.times import sigma_at, sigma_quantile, stratified_uniform
@@ -154,13 +155,15 @@ class Edm(Diffusion):
         start = sigma * eps
         if sampler.start == "prior":
             start = self.prior.draw(sigma, labels, eps, noise.uniform())
-        early = guide.denoise if isinstance(guide, Edm) else None
-        denoise = guided(self.denoise, labels, guidance_of(sampler, early))
+        if guide is not None and not isinstance(guide, Edm):
+            raise TypeError("an EDM cannot be guided by a model of another process")
+        guidance = guidance_of(sampler, None if guide is None else guide.denoise)
+        if sampler.kind in MULTISTEP:
+            return MULTISTEP[sampler.kind](looking_guided(self.denoise, labels, guidance), sigmas, start)
+        denoise = guided(self.denoise, labels, guidance)
         if sampler.jumps:
             return jumps(denoise, sigmas, start, draw)
-        if sampler.kind == "heun":
-            return heun(denoise, sigmas, start, draw, sampler.churn)
-        return MULTISTEP[sampler.kind](denoise, sigmas, start)
+        return heun(denoise, sigmas, start, draw, sampler.churn)
 
 
 def _noised(x0: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:

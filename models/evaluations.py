@@ -1,19 +1,27 @@
-"""What a sampler costs: how often a network looks at each image on its way from noise to picture."""
+"""Where a sampler has the network look on its way from noise to picture, and what that costs; without torch."""
 
 import itertools
 
-from models.guidance import within
-from models.sigma_samplers import churned, sigma_grid
+from models.sigma_levels import churned, sigma_grid, within
 from models.spec import SamplerSpec, SigmaSamplerSpec
 
 
 def evaluations(sampler: SamplerSpec) -> int:
     """Evaluations of a network per image: one at each noise level visited, two where guidance acts."""
-    visited = levels_visited(sampler)
+    return len(levels_visited(sampler)) + len(levels_guided(sampler))
+
+
+def levels_guided(sampler: SamplerSpec) -> list[float]:
+    """Those of the levels visited at which guidance asks two models; none at scales 0 and 1, which ask one."""
     if sampler.guidance in (0.0, 1.0):
-        return len(visited)
+        return []
     interval = sampler.guided_interval
-    return len(visited) + sum(interval is None or within(level, interval) for level in visited)
+    return [level for level in levels_visited(sampler) if interval is None or within(level, interval)]
+
+
+def led_nowhere(sampler: SamplerSpec) -> bool:
+    """Whether a sampler is to be guided between two noise levels, and visits none there."""
+    return sampler.guidance not in (0.0, 1.0) and not levels_guided(sampler)
 
 
 def levels_visited(sampler: SamplerSpec) -> list[float]:
@@ -23,7 +31,7 @@ def levels_visited(sampler: SamplerSpec) -> list[float]:
     """
     if not isinstance(sampler, SigmaSamplerSpec):
         return [float(left) for left in range(sampler.steps, 0, -1)]
-    sigmas: list[float] = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho).tolist()
+    sigmas = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
     if sampler.kind != "heun":
         return sigmas[:-1]
     steps = itertools.pairwise(sigmas)

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.samplers import Predict
+from models.samplers import Look, Predict
+from models.sigma_levels import within
 from models.spec import SamplerSpec
 
 Conditional = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(x (B, 1, H, W), level (B,), labels (B,), keep (B,)) -> prediction (B, 1, H, W); keep 0 hides the label."""
-
-SLACK = 1e-5
-"""How far beyond an end of the interval a level counts as on it: levels are powers of roots, rounded to float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,20 @@ def guidance_of(sampler: SamplerSpec, guide: Conditional | None) -> Guidance:
 
 
 def guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Predict:
+    """The guided prediction as one; arguments as for :func:`looking_guided`."""
+    look = looking_guided(predict, labels, guidance)
+
+    def whole(x: Tensor, level: Tensor) -> Tensor:
+        prediction, nudge = look(x, level)
+        return prediction if nudge is None else prediction + nudge
+
+    return whole
+
+
+def looking_guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Look:
     """Bind labels and guidance, which leaves a function of the noisy images and their level.
 
-        w + g * (c - w)
+        w + g * (c - w) = c + (g - 1) * (c - w)
 
     with c the prediction that knows the class and w a worse one: that of the same model without the class
     (classifier-free guidance, Ho and Salimans 2022), or that of a less trained model (autoguidance, Karras et al.
@@ -65,31 +74,25 @@ def guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Predict:
         guidance: see there.
 
     Returns:
-        A function that never records gradients. With an interval it asks for the level of the first image, for which a
-        GPU is waited for; in sampling all images have the same.
+        A function that never records gradients: c and (g - 1) * (c - w), or one prediction and None. With an interval
+        it asks for the level of the first image, for which a GPU is waited for; in sampling all images have the same.
     """
     known = _once(predict, labels, keep=1.0)
     if guidance.scale == 1.0:
-        return known
+        return lambda x, level: (known(x, level), None)
     worse = _once(predict, labels, keep=0.0) if guidance.guide is None else _once(guidance.guide, labels, keep=1.0)
     if guidance.scale == 0.0:
-        return worse
+        return lambda x, level: (worse(x, level), None)
     both = _doubled(predict, labels) if guidance.guide is None else _beside(worse, known)
 
     @torch.no_grad()
-    def led(x: Tensor, level: Tensor) -> Tensor:
+    def led(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor | None]:
         if guidance.interval is not None and not within(level[0].item(), guidance.interval):
-            return known(x, level)
+            return known(x, level), None
         without, knowing = (answer.to(x.dtype) for answer in both(x, level))
-        return without + guidance.scale * (knowing - without)
+        return knowing, (guidance.scale - 1.0) * (knowing - without)
 
     return led
-
-
-def within(level: float, interval: tuple[float, float]) -> bool:
-    """Whether a noise level lies in an interval, whose ends are part of it."""
-    low, high = interval
-    return low * (1.0 - SLACK) <= level <= high * (1.0 + SLACK)
 
 
 Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

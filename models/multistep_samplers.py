@@ -4,19 +4,25 @@ They follow the probability-flow ODE over sigma, like ``models/sigma_samplers.py
 and lambda = -ln(sigma), a step has length h = ln(sigma / following), and exp(-h) is following / sigma. The first steps
 have little to remember and the last ones little use for it, since the step to sigma 0 has infinite h and ends in D: the
 order rises from 1 and falls to 1. All are deterministic. Shapes: B images (B, 1, H, W).
+
+Guidance on an interval of noise levels changes the model on the way. To draw a curve through the answers of two models
+would take the step between them for a slope, and exaggerate it. So what is looked back at is what the model of now
+would have answered then: its own part is known at all levels, and what guidance adds at those where it acted; from
+beyond an end of the interval it is taken to have been what it is now. Slopes, which depend on the path that led to
+them, cannot be told anew; those from beyond an end are forgotten.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import Predict
-from models.sigma_samplers import levels, pairs
+from models.samplers import Look
+from models.sigma_samplers import levels
 
 ADAMS_BASHFORTH = {
     1: (1.0,),
@@ -29,7 +35,7 @@ ADAMS_BASHFORTH = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an evaluation showed.
+    """What a model makes of images at a noise level.
 
     Attributes:
         sigma: the noise level.
@@ -47,64 +53,107 @@ class Seen:
         return (self.x - self.x0) / self.sigma
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a look at images showed.
+
+    Attributes:
+        sigma: the noise level.
+        x: the images at it.
+        unled: D(x; sigma) without guidance.
+        nudge: what guidance adds to it; None where it does not act.
+    """
+
+    sigma: float
+    x: Tensor
+    unled: Tensor
+    nudge: Tensor | None
+
+    def as_at(self, other: "Evaluation") -> Seen:
+        """What the model that is guided as at another level makes of the same images."""
+        if other.nudge is None:
+            return Seen(self.sigma, self.x, self.unled)
+        return Seen(self.sigma, self.x, self.unled + (other.nudge if self.nudge is None else self.nudge))
+
+
 Advance = Callable[[list[Seen], float], Tensor]
 """(evaluations, newest first; the following sigma) -> x there. Of as many evaluations as given, so high an order."""
 
 
-def multistep(denoise: Predict, sigmas: Tensor, x: Tensor, advance: Advance, order: int) -> Iterator[SampleStep]:
+Recall = Callable[[list[Evaluation]], list[Seen]]
+"""Evaluations, newest first -> what the newest one's model may look back at."""
+
+
+def told_anew(made: list[Evaluation]) -> list[Seen]:
+    """All of them, as the newest one's model would have answered."""
+    return [past.as_at(made[0]) for past in made]
+
+
+def of_one_model(made: list[Evaluation]) -> list[Seen]:
+    """Those that are guided, or not guided, as the newest one is."""
+    return [past.as_at(past) for past in made if (past.nudge is None) == (made[0].nudge is None)]
+
+
+def multistep(
+    look: Look, sigmas: Sequence[float], x: Tensor, advance: Advance, order: int, recall: Recall = told_anew
+) -> Iterator[SampleStep]:
     """Follow the ODE by steps that look back.
 
     Args:
-        denoise: D, told sigma.
-        sigmas: falling levels that end with 0, shape (steps + 1,).
+        look: D, told sigma, and what guidance adds to it.
+        sigmas: falling levels that end with 0, one more than steps.
         x: the start, noise of standard deviation ``sigmas[0]``.
         advance: the step.
         order: how many evaluations it is given at most.
+        recall: what it is given of them.
     """
     total = len(sigmas) - 1
-    seen: list[Seen] = []
-    for index, (sigma, following) in enumerate(pairs(sigmas)):
-        x0 = denoise(x, levels(sigma, x))
-        yield SampleStep(index, total, sigma, x, x0)
-        seen = [Seen(sigma, x, x0), *seen][: min(order, total - index)]
+    made: list[Evaluation] = []
+    for index, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
+        now = Evaluation(sigma, x, *look(x, levels(sigma, x)))
+        made = [now, *made][: min(order, total - index)]
+        seen = recall(made)
+        yield SampleStep(index, total, sigma, x, seen[0].x0)
         x = advance(seen, following)
     yield SampleStep(total, total, 0.0, x, x)
 
 
-def dpmpp_2m(denoise: Predict, sigmas: Tensor, x: Tensor) -> Iterator[SampleStep]:
+def dpmpp_2m(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); arguments as for :func:`multistep`."""
-    return multistep(denoise, sigmas, x, advance_dpmpp, 2)
+    return multistep(look, sigmas, x, advance_dpmpp, 2)
 
 
-def dpmpp_3m(denoise: Predict, sigmas: Tensor, x: Tensor) -> Iterator[SampleStep]:
+def dpmpp_3m(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """DPM-Solver++(3M), the third-order form of the same method; arguments as for :func:`multistep`."""
-    return multistep(denoise, sigmas, x, advance_dpmpp, 3)
+    return multistep(look, sigmas, x, advance_dpmpp, 3)
 
 
-def ipndm(denoise: Predict, sigmas: Tensor, x: Tensor) -> Iterator[SampleStep]:
+def ipndm(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """IPNDM (Zhang and Chen 2023, appendix B.2): Adams-Bashforth on the slopes; arguments as for :func:`multistep`."""
-    return multistep(denoise, sigmas, x, advance_ipndm, len(ADAMS_BASHFORTH))
+    return multistep(look, sigmas, x, advance_ipndm, len(ADAMS_BASHFORTH), of_one_model)
 
 
-def unipc(denoise: Predict, sigmas: Tensor, x: Tensor, order: int = 3) -> Iterator[SampleStep]:
+def unipc(look: Look, sigmas: Sequence[float], x: Tensor, order: int = 3) -> Iterator[SampleStep]:
     """UniPC (Zhao et al. 2023, algorithms 1 and 2, with B(h) = e^h - 1 and predictions of x0).
 
     Each evaluation serves twice: to correct the step that led to it, and to predict the next one.
 
     Args:
-        denoise: D, told sigma.
-        sigmas: falling levels that end with 0, shape (steps + 1,).
+        look: D, told sigma, and what guidance adds to it.
+        sigmas: falling levels that end with 0, one more than steps.
         x: the start, noise of standard deviation ``sigmas[0]``.
         order: how many evaluations a prediction uses at most.
     """
     total = len(sigmas) - 1
-    seen: list[Seen] = []
-    for index, (sigma, following) in enumerate(pairs(sigmas)):
-        x0 = denoise(x, levels(sigma, x))
-        if seen:
-            x = advance_unipc(seen, sigma, x0)
-        yield SampleStep(index, total, sigma, x, x0)
-        seen = [Seen(sigma, x, x0), *seen][: min(order, total - index)]
+    made: list[Evaluation] = []
+    for index, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
+        now = Evaluation(sigma, x, *look(x, levels(sigma, x)))
+        if made:  # the step is corrected as it was begun
+            x = advance_unipc(told_anew(made), sigma, now.as_at(made[0]).x0)
+            now = replace(now, x=x)
+        made = [now, *made][: min(order, total - index)]
+        seen = told_anew(made)
+        yield SampleStep(index, total, sigma, x, seen[0].x0)
         x = advance_unipc(seen, following)
     yield SampleStep(total, total, 0.0, x, x)
 

@@ -12,5 +12,8 @@ from torch import Tensor
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(x (B, 1, H, W), level (B,)) -> prediction (B, 1, H, W): the noise eps or the clean images x0."""
 
+Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+"""The same, with what guidance adds to the prediction on its own; None where guidance does not act."""
+
 DrawNoise = Callable[[], Tensor]
 """The next standard normal noise, shape (B, 1, H, W), on the device of the images."""

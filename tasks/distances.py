@@ -83,6 +83,27 @@ def frechet_difference(
     return jackknife(torch.cat(pair, dim=1), labels, difference, JACKKNIFE_GROUPS, confidence, generator)
 
 
+def share_difference(one: Tensor, other: Tensor, labels: Tensor, confidence: float, seed: int) -> Interval:
+    """How much larger the share of one set's yes answers is than another's of the same labels and seeds.
+
+    The interval is that of :func:`frechet_difference`: the jackknife leaves out the same images of both sets.
+
+    Args:
+        one: bool, shape (N,).
+        other: bool, shape (N,).
+        labels: the classes of their images, int64, shape (N,).
+        confidence: of the interval.
+        seed: the user's seed.
+    """
+    generator = torch_generator(seed, "frechet groups")
+
+    def mean(chosen: Tensor) -> float:
+        return chosen.mean().item()
+
+    gains = one.double() - other.double()
+    return jackknife(gains.unsqueeze(1), labels, mean, JACKKNIFE_GROUPS, confidence, generator)
+
+
 def columns(name: str, interval: Interval) -> dict[str, float]:
     """A figure and the ends of its interval under keys of their own: ``fid``, ``fid_low`` and ``fid_high``."""
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 
-from models.evaluations import evaluations
-from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from models.evaluations import evaluations, levels_guided
+from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec, TrainingSpec
+from tasks.comparisons import joint_confidence
+from tasks.distances import columns
 from tasks.guides import early_state
 from tasks.params import Sweep
 from tasks.progress import track
-from tasks.redrawn import Bench, Row, drawn_again
+from tasks.redrawn import Bench, Row, Seen, drawn_again
 from tasks.sample import Sampling, balanced_requests
 from tasks.sampler_names import guide_name, sampler_name
 from tasks.variants import Variant
 
 
-def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[Row]:
+def guidance_rows(
+    variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench
+) -> tuple[list[Row], list[Seen]]:
     """Draw a variant's images unguided and by every guide and scale, from the same seeds, and judge them.
 
     Args:
@@ -25,7 +29,7 @@ def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep,
 
     Returns:
         A row a guide and scale, that without guidance first: ``guide``, ``scale``, ``sampler``, ``evaluations``
-        and the columns of :meth:`tasks.redrawn.Bench.rows`.
+        and the columns of :meth:`tasks.redrawn.Bench.rows`; and what the judge saw, row by row.
 
     Raises:
         IntegrityError: the early state of the training was altered.
@@ -36,7 +40,34 @@ def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep,
         sampling = replace(sampling, guide=early_state(variant, spec, sampling.device))
     drawn = (drawn_again(replace(sampling, sampler=sampler), labels, seeds) for sampler in samplers)
     seen = [bench.look(images, labels) for images in track(drawn, len(samplers), f"guiding {variant}")]
-    return bench.rows([_description(sampler) for sampler in samplers], seen)
+    return bench.rows([_description(sampler) for sampler in samplers], seen), seen
+
+
+def beside_unguided(
+    guided: tuple[list[Row], list[Seen]], unguided: tuple[list[Row], list[Seen]], bench: Bench
+) -> list[Row]:
+    """What guidance is worth beside more evaluations without it.
+
+    Args:
+        guided: rows and what the judge saw, the first without guidance.
+        unguided: the same of other samplers without guidance, from the same seeds; none where there are none.
+        bench: the judge.
+
+    Returns:
+        The rows, those with guidance with ``rival``, the unguided sampler of the smallest distance that takes at most
+        as many evaluations, its ``rival_evaluations`` and ``rival_fid``, and with ``beyond``, how far their own
+        distance is above that, whose intervals hold for all rows at once.
+    """
+    rows, seen = guided
+    joint = joint_confidence(max(1, len(rows) - 1), bench.confidence)
+    found = rows[:1]
+    for row, images in zip(rows[1:], seen[1:], strict=True):
+        fair = [rival for rival in zip(*unguided, strict=True) if rival[0]["evaluations"] <= row["evaluations"]]
+        rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
+        told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
+        beyond = columns("beyond", bench.difference(images, its, joint))
+        found.append({**row, "rival": rival["sampler"], **told, **beyond})
+    return found
 
 
 def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
@@ -55,7 +86,7 @@ def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     for scale in sorted(sweep.guidance.scales):
         led = replace(plain, guidance=scale)
         found += _without_class(led, sweep) if spec.training.label_drop > 0.0 else []
-        found += [replace(led, guide="early")] if spec.training.snapshots > 1 and not plain.jumps else []
+        found += [replace(led, guide="early")] if _has_early_state(spec.training) else []
     return found
 
 
@@ -72,8 +103,12 @@ def _without_class(led: SamplerSpec, sweep: Sweep) -> list[SamplerSpec]:
     if isinstance(led, DiscreteSamplerSpec):
         return [led]
     between = replace(led, guided_sigma=sweep.guidance.sigma)
-    some = evaluations(led.unguided) < evaluations(between) < evaluations(led)
+    some = 0 < len(levels_guided(between)) < len(levels_guided(led))
     return [led, between] if some else [led]
+
+
+def _has_early_state(training: TrainingSpec) -> bool:
+    return training.snapshots > 1 and training.consistency_steps == 0
 
 
 def _description(sampler: SamplerSpec) -> Row:

@@ -1,10 +1,11 @@
 """What guidance does to a model's images: how good they are, and how much of the real variety is left."""
 
+from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import WITHOUT_CLASS
 from tasks.sweep_findings import gap_text, own_row
-from tasks.wording import Markdown, count, escape, number_interval, percent, percent_interval
+from tasks.wording import Markdown, count, escape, number, number_interval, percent, percent_interval
 
 NOT_MADE = "\u2013"
 """Stands in the cells of a row that no model made."""
@@ -42,16 +43,24 @@ def _sentences(variant: VariantEvidence) -> str:
     if best["difference"] >= 0.0:
         return f"{start} None of the {count(len(led))} ways to guide it that were tried has a smaller FID."
     tried = f"Of the {count(len(led))} ways to guide it that were tried, the smallest FID is that of"
-    return f"{start} {tried} {_name(best)}: {gap_text(best)}; {_told(best)}."
+    return f"{start} {tried} {_name(best)}: {gap_text(best)}; {_told(best)}. {_beside_rival(best)}"
+
+
+def _beside_rival(row: Json) -> str:
+    """What the evaluations that guidance takes would have bought without it."""
+    rival, looks = f"{row['rival']} with {count(row['rival_evaluations'])}", count(row["evaluations"])
+    start = f"It takes {looks} evaluations; of all samplers without guidance that take no more, {rival} has the"
+    return f"{start} smallest FID, {number(row['rival_fid'])}: beside that, guidance has {gap_text(row, 'beyond')}."
 
 
 def _strongest(variant: VariantEvidence) -> str:
     plain, row = variant.unguided, _without_class(variant)[-1]
     accuracies = [percent_interval(interval_beside(each, "accuracy")) for each in (plain, row)]
+    known = "resolved" if excludes_zero(interval_beside(row, "gain")) else "not resolved"
     start = f"{variant.spec.title} from {count(variant.sweep['num_images'])} seeds, by {plain['sampler']}"
     return (
         f"{start} with {count(plain['evaluations'])} evaluations: led away from its answer without the class at g = "
-        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, recall from "
+        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, {known}, recall from "
         f"{plain['recall']:.2f} to {row['recall']:.2f}; FID is {gap_text(row)}."
     )
 

@@ -7,16 +7,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.intervals import Interval
-from tasks.accuracy import accuracies
+from models.intervals import Interval, share_of
 from tasks.comparisons import joint_confidence
 from tasks.dataset import real_test_images
-from tasks.distances import RealFeatures, columns, frechet_difference, frechet_interval, manifold_figures, real_features
+from tasks.distances import (
+    RealFeatures,
+    columns,
+    frechet_difference,
+    frechet_interval,
+    kernel_interval,
+    manifold_figures,
+    real_features,
+    share_difference,
+)
 from tasks.judge import Judge, load_critic
 from tasks.params import Compute, Evaluate
-from tasks.sample import Array, Sampling, sample_images
+from tasks.sample import Array, Sampling, blocks, sample_images
 
 Row = dict[str, Any]
+NO_GAP = Interval(0.0, 0.0, 0.0)
+"""Of a set of images beside itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +36,12 @@ class Seen:
     Attributes:
         features: float32, shape (N, D).
         labels: the classes that the images should show, int64, shape (N,).
-        accuracy: share of them that is taken for its class.
+        right: whether each is taken for its class, bool, shape (N,).
     """
 
     features: Tensor
     labels: Tensor
-    accuracy: Interval
+    right: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +77,61 @@ class Bench:
         """What the critic sees in images uint8 [N, 28, 28] that should show these classes, int64 [N]."""
         features, logits = self.judge.features_and_logits(torch.from_numpy(images))
         wanted = torch.from_numpy(labels)
-        found = accuracies(logits.argmax(dim=1), wanted, self.confidence)["accuracy"]
-        return Seen(features, wanted, Interval(**found))
+        return Seen(features, wanted, logits.argmax(dim=1) == wanted)
+
+    def look_at_real(self, per_class: int) -> Seen:
+        """What it sees in so many real test images of every class, or in as many as there are."""
+        split = real_test_images(per_class, self.seed)
+        return self.look(split.images.numpy(), split.labels.numpy())
 
     def real(self, per_class: int) -> Row:
-        """The figures of as many real test images, or of as many as there are."""
-        split = real_test_images(per_class, self.seed)
-        seen = self.look(split.images.numpy(), split.labels.numpy())
-        return {"num_images": len(split), **self.figures(seen)}
+        """The figures of real test images."""
+        seen = self.look_at_real(per_class)
+        return {"num_images": len(seen.labels), **self.figures(seen)}
 
     def rows(self, descriptions: list[Row], seen: list[Seen]) -> list[Row]:
-        """A row a set of images: its description, its figures, and how far its distance is above that of the first.
+        """A row a set of images: its description, its figures, and how they compare with those of the first.
 
-        All comparisons with the first are looked at together, so their intervals are widened for their number.
+        ``difference`` is how far its distance to the training images is above that of the first, ``gain`` how far its
+        class accuracy is, each with an interval from pairs of the same seed. All comparisons with the first are looked
+        at together, so these intervals are widened for their number.
         """
-        own, others = seen[0], seen[1:]
-        joint = joint_confidence(max(1, len(others)), self.confidence)
-        gaps = [Interval(0.0, 0.0, 0.0), *(self._difference(images, own, joint) for images in others)]
+        joint = joint_confidence(max(1, len(seen) - 1), self.confidence)
         return [
-            {**description, **self.figures(images), **columns("difference", gap)}
-            for description, images, gap in zip(descriptions, seen, gaps, strict=True)
+            {**description, **self.figures(images), **self._beside(images, seen[0], joint)}
+            for description, images in zip(descriptions, seen, strict=True)
         ]
 
     def figures(self, seen: Seen) -> Row:
-        """The distance to the training images and the class accuracy, with intervals, and how the two sets overlap.
+        """The distances to the training images and the class accuracy, with intervals, and how the two sets overlap.
 
         Precision, recall, density and coverage compare equally many training images.
         """
+        kernel = kernel_interval(seen.features, self.training, self.confidence, self.seed)
         overlap = manifold_figures(seen.features, self.training, self.neighbours, self.seed)
-        return {**columns("fid", self.fid(seen)), **columns("accuracy", seen.accuracy), **overlap}
+        distances = columns("fid", self.fid(seen)) | columns("kid", kernel)
+        return {**distances, **columns("accuracy", self.accuracy(seen)), **overlap}
 
     def fid(self, seen: Seen) -> Interval:
         """The Fréchet distance to the training images alone."""
         return frechet_interval(seen.features, seen.labels, self.training, self.confidence, self.seed)
 
-    def _difference(self, seen: Seen, own: Seen, confidence: float) -> Interval:
-        return frechet_difference((seen.features, own.features), own.labels, self.training, confidence, self.seed)
+    def accuracy(self, seen: Seen) -> Interval:
+        """The share of images that is taken for its class."""
+        return share_of(seen.right, self.confidence)
+
+    def difference(self, seen: Seen, other: Seen, confidence: float) -> Interval:
+        """How far the distance of a set is above that of another of the same labels and seeds, image by image."""
+        return frechet_difference((seen.features, other.features), other.labels, self.training, confidence, self.seed)
+
+    def _beside(self, seen: Seen, first: Seen, confidence: float) -> Row:
+        if seen is first:
+            return columns("difference", NO_GAP) | columns("gain", NO_GAP)
+        gain = share_difference(seen.right, first.right, first.labels, confidence, self.seed)
+        return columns("difference", self.difference(seen, first, confidence)) | columns("gain", gain)
 
 
 def drawn_again(sampling: Sampling, labels: Array, seeds: Array) -> Array:
     """Images uint8 [N, 28, 28] for any number of requests."""
-    parts = [slice(start, start + sampling.batch) for start in range(0, len(labels), sampling.batch)]
+    parts = blocks(len(labels), sampling.batch)
     return np.concatenate([sample_images(sampling, labels[part], seeds[part]) for part in parts])

@@ -206,6 +206,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "mixture_models": [variant for variant in evidence.variants if variant.mends_mixture],
+        "led_by_early": [variant for variant in evidence.variants if variant.spec.sampling.guide == "early"],
         "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
         "tuned": [v for v in evidence.variants if v.spec.training.consistency_steps > 0],
         "mixture": mixture_text(evidence),

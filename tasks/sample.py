@@ -141,6 +141,11 @@ def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:
     return labels, np.array(seeds, dtype=np.int64)
 
 
+def blocks(total: int, size: int) -> list[slice]:
+    """The parts of so many requests that are computed together, in order; only the last may be smaller."""
+    return [slice(start, start + size) for start in range(0, total, size)]
+
+
 @torch.no_grad()
 def sample_images(sampling: Sampling, labels: Array, seeds: Array) -> Array:
     """Images uint8 [N, 28, 28] for at most ``sampling.batch`` requests."""
@@ -170,9 +175,9 @@ def follow(sampling: Sampling, labels: Array, seeds: Array, followed: Array) -> 
 
 
 def _blocks(sampling: Sampling, requests: tuple[Array, Array, Array], title: str) -> Iterator[Block]:
-    starts = range(0, len(requests[0]), sampling.batch)
-    parts = ([column[start : start + sampling.batch] for column in requests] for start in starts)
-    return track((follow(sampling, *part) for part in parts), len(starts), title)
+    parts = blocks(len(requests[0]), sampling.batch)
+    followed = (follow(sampling, *(column[part] for column in requests)) for part in parts)
+    return track(followed, len(parts), title)
 
 
 def _joined(paths: list[list[Frame]]) -> dict[str, Array]:

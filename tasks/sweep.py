@@ -7,11 +7,11 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluations import evaluations, levels_visited
+from models.evaluations import evaluations, led_nowhere
 from models.spec import DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
-from tasks.guidance import guidance_rows
+from tasks.guidance import beside_unguided, guidance_rows
 from tasks.params import Compute, Evaluate, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.precision import chosen_precision
@@ -69,7 +69,8 @@ def run_sweep(
         seen.append(bench.look(drawn, labels))
     own = own_attempt(spec)
     rows = bench.rows([described(attempt, own) for attempt in (own, *attempts)], seen)
-    guided = guidance_rows(variant, spec, sampling, sweep, bench)
+    led, led_seen = guidance_rows(variant, spec, sampling, sweep, bench)
+    guided = beside_unguided((led, led_seen), ([led[0], *rows], [led_seen[0], *seen]), bench)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
     write_table(table_file(f"guidance_{variant}"), pd.DataFrame(guided))
     found = {"real": bench.real(sweep.per_class), "rows": rows, "guidance": guided}
@@ -117,7 +118,7 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     """
     longest = (_longest(sampler, budget) for sampler in _kinds(spec, sweep))
     most = getattr(spec.process, "steps", budget)
-    return [sampler for sampler in longest if sampler and sampler.steps <= most and _is_led_as_said(sampler)]
+    return [sampler for sampler in longest if sampler and sampler.steps <= most and not led_nowhere(sampler)]
 
 
 def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
@@ -135,10 +136,6 @@ def _longest(sampler: SamplerSpec, budget: int) -> SamplerSpec | None:
     """The sampler with as many steps as a budget of evaluations allows; None where it allows not one."""
     tries = (replace(sampler, steps=steps) for steps in range(budget, 0, -1))
     return next((each for each in tries if evaluations(each) <= budget), None)
-
-
-def _is_led_as_said(sampler: SamplerSpec) -> bool:
-    return sampler.guidance in (0.0, 1.0) or evaluations(sampler) > len(levels_visited(sampler))
 
 
 def drawn_before(variant: str, seeds: Array) -> Array:

@@ -118,9 +118,14 @@ def _distance(row: Json) -> str:
     return number_interval(interval_beside(row, "fid"))
 
 
-def gap_text(row: Json) -> str:
-    """How far a row's distance is from that of the variant's own sampler, and whether that is more than chance."""
-    gap = interval_beside(row, "difference")
+def gap_text(row: Json, name: str = "difference") -> str:
+    """How far a row's distance is from another's, and whether that is more than chance.
+
+    Args:
+        row: a row of a table.
+        name: of the difference: ``difference`` from the table's first row.
+    """
+    gap = interval_beside(row, name)
     known = "resolved" if excludes_zero(gap) else "not resolved"
     if gap.value < 0:
         return f"{number_interval(Interval(-gap.value, -gap.high, -gap.low))} less, {known}"

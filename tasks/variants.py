@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from models.evaluations import led_nowhere, levels_visited
 from models.spec import (
     STRICT,
     CourseUNetSpec,
@@ -45,14 +46,23 @@ class Variant:
         if isinstance(self.process, EdmSpec):
             shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
             require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
-        early = self.sampling.guide == "unlabelled" or self.training.snapshots > 1
-        require(early, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
-        learnt = self.sampling.guide == "early" or self.sampling.guidance == 1.0 or self.training.label_drop > 0.0
-        require(learnt, "training.label_drop", "above 0 with guidance by the model without the class")
+        self._require_guide()
         tuned = self.training.consistency_steps > 0
         require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
         if tuned:
             self._require_tunable()
+
+    def _require_guide(self) -> None:
+        early = self.sampling.guide == "early"
+        kept = not early or self.training.snapshots > 1
+        require(kept, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
+        alike = not early or self.training.consistency_steps == 0
+        require(alike, "sampling.guide", "unlabelled with consistency_steps, before which the model did something else")
+        learnt = early or self.sampling.guidance == 1.0 or self.training.label_drop > 0.0
+        require(learnt, "training.label_drop", "above 0 with guidance by the model without the class")
+        levels = ", ".join(f"{level:.3g}" for level in levels_visited(self.sampling))
+        somewhere = not led_nowhere(self.sampling)
+        require(somewhere, "sampling.guided_sigma", f"[] or an interval with one of the levels visited: {levels}")
 
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)

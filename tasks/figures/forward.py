@@ -12,7 +12,7 @@ from models.ddpm import Ddpm
 from models.edm import Edm
 from models.forward import q_sample
 from models.pixels import PixelStatistics, pixel_statistics
-from models.sigma_samplers import sigma_grid
+from models.sigma_levels import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
 from tasks.dataset import load_split
 from tasks.evidence import Evidence
@@ -122,5 +122,5 @@ def _continuous(process: EdmSpec, training: PixelStatistics, images: Tensor, eps
 def level_at(sampling: SigmaSamplerSpec, share: float) -> float:
     """The noise level at a share of the sampler's scale, from its smallest to its largest sigma."""
     grid = sigma_grid(FINE, sampling.sigma_min, sampling.sigma_max, sampling.rho)
-    rising = sorted(sigma for sigma in grid.tolist() if sigma > 0)
-    return float(rising[round(share * (len(rising) - 1))])
+    rising = grid[-2::-1]
+    return rising[round(share * (len(rising) - 1))]

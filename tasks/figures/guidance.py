@@ -19,8 +19,9 @@ def draw_guidance(evidence: Evidence, folder: Path) -> None:
     """
     led = [variant for variant in evidence.variants if variant.guided]
     figure, panels = grid_of_panels(max(1, len(led)), 2, 3.3)
+    guides = list(dict.fromkeys(str(row["guide"]) for variant in led for row in variant.guided))
     for axes, variant in zip(panels, led, strict=False):  # an empty panel where no model was guided
-        _lines(axes, variant)
+        _lines(axes, variant, guides)
         real = variant.sweep["real"]
         axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")
         axes.set_xlabel("recall: share of the variety reached")
@@ -31,10 +32,13 @@ def draw_guidance(evidence: Evidence, folder: Path) -> None:
     save_plot(figure, folder, "guidance")
 
 
-def _lines(axes: Axes, variant: VariantEvidence) -> None:
+def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
+    """A line a guide, which has the same colour and dashes in every panel."""
     plain, led = variant.unguided, variant.guided
-    for index, name in enumerate(dict.fromkeys(str(row["guide"]) for row in led)):
+    for index, name in enumerate(guides):
         rows = [plain, *(row for row in led if row["guide"] == name)]
+        if len(rows) == 1:
+            continue
         where = [row["recall"] for row in rows]
         accuracies = [row["accuracy"] for row in rows]
         reach = [[abs(row["accuracy"] - row[f"accuracy_{end}"]) for row in rows] for end in ("low", "high")]

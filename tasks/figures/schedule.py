@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from models.schedule import TerminalAudit, build_schedule
-from models.sigma_samplers import sigma_grid
+from models.sigma_levels import sigma_grid
 from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
 from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_processes
@@ -49,7 +49,7 @@ def ratio_along(spec: Variant) -> tuple[Pixels, Pixels]:
         return np.arange(1, len(abar) + 1) / len(abar), abar / (1 - abar)
     assert isinstance(process, EdmSpec)
     assert isinstance(sampling, SigmaSamplerSpec)
-    sigma = sigma_grid(100, sampling.sigma_min, sampling.sigma_max, sampling.rho).numpy()[:-1][::-1]
+    sigma = np.array(sigma_grid(100, sampling.sigma_min, sampling.sigma_max, sampling.rho)[-2::-1])
     return np.linspace(0, 1, len(sigma)), (process.sigma_data / sigma) ** 2
 
 

@@ -1,7 +1,10 @@
-"""Descriptions of processes, plain but for what a test is about."""
+"""Processes and denoisers, plain but for what a test is about."""
 
 from typing import Any
 
+from torch import Tensor
+
+from models.samplers import Look, Predict
 from models.spec import DdpmSpec, EdmSpec
 
 
@@ -38,3 +41,12 @@ def edm(**changes: Any) -> EdmSpec:
 def mixture_edm(components: int = 2, rank: int = 3, subspace: int = 8) -> EdmSpec:
     """The same on a small mixture of Gaussians."""
     return edm(prior="mixture", components=components, rank=rank, subspace=subspace)
+
+
+def unled(denoise: Predict) -> Look:
+    """A denoiser to which guidance adds nothing."""
+
+    def look(x: Tensor, level: Tensor) -> tuple[Tensor, None]:
+        return denoise(x, level), None
+
+    return look

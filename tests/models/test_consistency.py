@@ -15,7 +15,7 @@ from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
 from models.samplers import Predict
-from models.sigma_samplers import sigma_grid
+from models.sigma_levels import sigma_grid
 from models.spec import SigmaSamplerSpec
 from models.training import Batch, build_optimizers, lr_factor, train_steps
 from tests.models.processes import ddpm, edm

@@ -1,4 +1,4 @@
-"""EDM: the identities behind table 1 of Karras et al. 2022, the grid of sigmas, the loss and the pixels."""
+"""EDM: the identities behind table 1 of Karras et al. 2022, the loss and the pixels."""
 
 import math
 
@@ -12,7 +12,6 @@ from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
 from models.preconditioning import precondition
-from models.sigma_samplers import sigma_grid
 from models.spec import DiscreteSamplerSpec
 from models.times import sigma_quantile
 from tests.models.processes import edm
@@ -140,30 +139,6 @@ def test_probe_levels_are_even_in_the_log(share: float, deviations: float) -> No
     expected = math.exp(-1.0 + 1.2 * deviations)
     assert process.level_value(share) == pytest.approx(expected)
     assert_close(process.probe(4, share, generator()).level, torch.full((4,), expected))
-
-
-def test_sigma_grid_is_equation_five_and_ends_with_exactly_zero() -> None:
-    steps, low, high, rho = 18, 0.002, 80.0, 7.0
-    expected = [
-        (high ** (1 / rho) + i / (steps - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho for i in range(steps)
-    ]
-    grid = sigma_grid(steps, low, high, rho)
-    assert grid.dtype == torch.float64
-    assert_close(grid[:-1], torch.tensor(expected, dtype=torch.float64))
-    assert grid[0].item() == pytest.approx(high, rel=1e-12)
-    assert grid[-2].item() == pytest.approx(low, rel=1e-12)
-    assert grid[-1].item() == 0.0
-    assert torch.all(grid.diff() < 0)
-
-
-def test_sigma_grid_of_one_step() -> None:
-    assert_close(sigma_grid(1, 0.01, 40.0, 7.0), torch.tensor([40.0, 0.0], dtype=torch.float64))
-
-
-def test_sigma_grid_parity_with_diffusers() -> None:
-    theirs = EDMDPMSolverMultistepScheduler(sigma_min=0.01, sigma_max=40.0, rho=7.0)
-    theirs.set_timesteps(18)
-    assert_close(sigma_grid(18, 0.01, 40.0, 7.0).float(), theirs.sigmas, rtol=1e-5, atol=0.0)
 
 
 def fitted() -> tuple[Edm, Tensor]:

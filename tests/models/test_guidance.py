@@ -1,21 +1,29 @@
 """Guidance w + g (c - w): exact ends, cost, where it may be applied, and by whom."""
 
+import itertools
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
+from models.ddpm import Ddpm
+from models.edm import Edm
 from models.guidance import Guidance, guidance_of, guided
-from tests.tasks.small_variants import FLAGSHIP
+from models.noise import ImageNoise
+from tests.models.processes import ddpm, edm
+from tests.tasks.small_variants import COURSE, FLAGSHIP
+
+Kind = Literal["dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
 
 LABELS = torch.tensor([2, 5, 7])
 LEVEL = torch.tensor([0.5, 0.5, 0.5])
 
 
 class Counting:
-    """A conditional prediction that remembers the size of every batch and each row's label, level and mask."""
+    """A conditional prediction that shows level, label and mask, and remembers the size of every batch."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -60,7 +68,7 @@ def test_predictions_in_bfloat16_are_combined_in_float32(g: float) -> None:
     u, c = unconditional(x).bfloat16().float(), conditional(x).bfloat16().float()
     found = guided(rounded, LABELS, Guidance(g))(x, LEVEL)
     assert found.dtype == torch.float32
-    assert torch.equal(found, u + g * (c - u))
+    assert torch.equal(found, c + (g - 1.0) * (c - u))
 
 
 @pytest.mark.parametrize(("g", "batches"), [(0.0, [3]), (1.0, [3]), (0.5, [6]), (2.0, [6])])
@@ -126,3 +134,56 @@ def test_an_early_state_that_is_missing_is_said() -> None:
         guidance_of(sampler, None)
     assert guidance_of(sampler, Worse()).guide is not None
     assert guidance_of(replace(sampler, guide="unlabelled"), Worse()).guide is None
+
+
+class Told(Edm):
+    """A model whose clean image is 1 where it is told the class and 0 where it is not, whatever it sees."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        return keep.view(-1, 1, 1, 1).expand_as(x)
+
+
+@pytest.mark.parametrize("kind", ["dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"])
+def test_what_remembers_draws_no_curve_through_the_ends_of_guidance(kind: Kind) -> None:
+    """Towards a constant D the ODE is solved exactly by one step of any order: x' = D + sigma' / sigma * (x - D).
+
+    With guidance 3 between sigma 0.1 and 1, D is 3 there and 1 elsewhere.
+    """
+    process = Told(nn.Identity(), edm())
+    start = replace(FLAGSHIP.sampling, kind=kind, start="noise", steps=18, sigma_min=0.002, sigma_max=40.0)
+    sampler = replace(start, guidance=3.0, guided_sigma=(0.1, 1.0))
+    steps = list(process.sample(sampler, ImageNoise([1]), torch.tensor([3])))
+    x = steps[0].x.double()
+    goals = []
+    for step, following in itertools.pairwise(steps):
+        goals.append(3.0 if 0.1 <= step.level <= 1.0 else 1.0)
+        x = goals[-1] + following.level / step.level * (x - goals[-1])
+        assert_close(following.x.double(), x, rtol=1e-5, atol=1e-5)
+    assert min(goals.count(3.0), goals.index(3.0), goals[::-1].index(3.0)) >= 3
+
+
+class Unmoved(Told):
+    """A model that shrinks what it sees, whether or not it is told the class."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        return x / (1.0 + sigma.view(-1, 1, 1, 1) ** 2)
+
+
+@pytest.mark.parametrize("kind", ["dpmpp_2m", "dpmpp_3m", "unipc"])
+def test_guidance_that_adds_nothing_costs_no_order(kind: Kind) -> None:
+    """Not so for slopes, which are forgotten where guidance sets in."""
+    process, plain = Unmoved(nn.Identity(), edm()), replace(FLAGSHIP.sampling, kind=kind, start="noise", steps=9)
+    led = replace(plain, guidance=3.0, guided_sigma=(0.1, 1.0))
+    found, wanted = (
+        list(process.sample(sampler, ImageNoise([1]), torch.tensor([3])))[-1].x for sampler in (led, plain)
+    )
+    assert torch.equal(found, wanted)
+
+
+def test_a_guide_of_another_process_is_refused() -> None:
+    continuous, discrete = Told(nn.Identity(), edm()), Ddpm(nn.Identity(), ddpm(10, 0.001, 0.2))
+    noise, labels = ImageNoise([1]), torch.tensor([3])
+    with pytest.raises(TypeError, match="an EDM cannot be guided by a model of another process"):
+        continuous.sample(FLAGSHIP.sampling, noise, labels, guide=discrete)
+    with pytest.raises(TypeError, match="a DDPM cannot be guided by a model of another process"):
+        discrete.sample(COURSE.sampling, noise, labels, guide=continuous)

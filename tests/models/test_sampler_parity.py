@@ -18,9 +18,10 @@ from models.edm import Edm
 from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
-from models.sigma_samplers import heun, sigma_grid
+from models.sigma_levels import sigma_grid
+from models.sigma_samplers import heun
 from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
-from tests.models.processes import ddpm, edm
+from tests.models.processes import ddpm, edm, unled
 
 SEEDS, LABELS = [3, 14], torch.tensor([0, 0])
 STEPS, START, END = 100, 0.0001, 0.02
@@ -122,14 +123,15 @@ def test_unipc_run(steps: int) -> None:
         solver_order=3, prediction_type="sample", use_karras_sigmas=True, sigma_min=0.01, sigma_max=40.0
     )
     theirs.set_timesteps(steps)
-    sigmas = sigma_grid(steps, 0.01, 40.0, 7.0)
+    grid = sigma_grid(steps, 0.01, 40.0, 7.0)
+    sigmas = torch.tensor(grid, dtype=torch.float64)
     assert_close(theirs.sigmas.double(), sigmas, rtol=1e-6, atol=0.0)
     theirs.sigmas = sigmas
     start = 40.0 * ImageNoise(SEEDS).draw().double()
     x = start / (1.0 + sigmas[0] ** 2).sqrt()
     for sigma, t in zip(sigmas, theirs.timesteps, strict=False):
         x = theirs.step(ask(x * (1.0 + sigma**2).sqrt(), sigma), t, x).prev_sample
-    assert_close(list(unipc(ask, sigmas, start))[-1].x, x, rtol=1e-5, atol=1e-5)
+    assert_close(list(unipc(unled(ask), grid, start))[-1].x, x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 10])
@@ -137,10 +139,11 @@ def test_ipndm_run(steps: int) -> None:
     """Theirs knows one grid only, and keeps its order in the last step; told ours, it must visit the same states."""
     theirs = IPNDMScheduler()
     theirs.set_timesteps(steps)
-    sigmas = sigma_grid(steps, 0.01, 40.0, 7.0)
+    grid = sigma_grid(steps, 0.01, 40.0, 7.0)
+    sigmas = torch.tensor(grid, dtype=torch.float64)
     theirs.betas, theirs.alphas = sigmas, torch.ones(steps + 1, dtype=torch.float64)
     x = 40.0 * ImageNoise(SEEDS).draw().double()
-    ours = list(ipndm(ask, sigmas, x))
+    ours = list(ipndm(unled(ask), grid, x))
     for index, (sigma, t) in enumerate(zip(sigmas, theirs.timesteps, strict=False)):
         if index + len(ADAMS_BASHFORTH) <= steps:  # from here on our order falls
             assert_close(ours[index].x, x, rtol=1e-5, atol=1e-5)
@@ -153,10 +156,10 @@ def test_heun_run() -> None:
     theirs = HeunDiscreteScheduler(prediction_type="sample", use_karras_sigmas=True)
     theirs.set_timesteps(12)
     visited = theirs.sigmas.unique(sorted=True).flip(0)
-    sigmas = sigma_grid(12, visited[-2].item(), visited[0].item(), 7.0)
-    assert_close(sigmas.float(), visited, rtol=1e-5, atol=0.0)
+    grid = sigma_grid(12, visited[-2].item(), visited[0].item(), 7.0)
+    assert_close(torch.tensor(grid), visited, rtol=1e-5, atol=0.0)
     start = visited[0] * ImageNoise(SEEDS).draw()
     x = start
     for sigma, t in zip(theirs.sigmas, theirs.timesteps, strict=False):
         x = theirs.step(ask(x, sigma), t, x).prev_sample
-    assert_close(list(heun(ask, sigmas, start, lambda: start))[-1].x, x, rtol=1e-5, atol=1e-5)
+    assert_close(list(heun(ask, grid, start, lambda: start))[-1].x, x, rtol=1e-5, atol=1e-5)

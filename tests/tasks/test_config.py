@@ -345,6 +345,10 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
         ({"guided_sigma": [0.1, 1.0]}, r"sampling\.guided_sigma: .* \[\] with guidance 0 or 1"),
         ({"guidance": 2.0, "guided_sigma": [1.0]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         ({"guidance": 2.0, "guided_sigma": [1.0, 0.5]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
+        (
+            {"guidance": 2.0, "guided_sigma": [3.0, 9.0]},
+            r"sampling\.guided_sigma: .* an interval with one of the levels visited: 2, .*",
+        ),
     ],
 )
 def test_guidance_that_cannot_act_as_described_is_refused(values: dict[str, object], message: str) -> None:
@@ -374,6 +378,16 @@ def test_an_early_state_must_have_been_kept() -> None:
     parse_params(content, "params.yaml")
     flagship["training"]["snapshots"] = 1
     with pytest.raises(ConfigError, match=r"flagship\.training\.snapshots: got 1; expected above 1 with sampling"):
+        parse_params(content, "params.yaml")
+
+
+def test_an_early_state_must_have_done_the_same() -> None:
+    content = copy.deepcopy(CONTENT)
+    student = content["variants"]["flagship"]
+    student["training"]["consistency_steps"] = 10
+    parse_params(content, "params.yaml")
+    student["sampling"].update(guidance=2.0, guide="early")
+    with pytest.raises(ConfigError, match=r"sampling\.guide: got 'early'; expected unlabelled with consistency_steps"):
         parse_params(content, "params.yaml")
 
 

@@ -22,6 +22,7 @@ from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
 from tasks.figures.critic import decades, draw_critic_overall
 from tasks.figures.forward import distinct_processes, draw_forward, noised
+from tasks.figures.guidance import draw_guidance
 from tasks.figures.losses import draw_losses
 from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
@@ -200,6 +201,25 @@ def test_each_sweep_has_the_line_and_the_band_of_real_images(
         assert [int(label.get_text()) for label in axes.get_xticklabels()] == sorted(
             {r["budget"] for r in sweep["rows"]}
         )
+
+
+def test_a_guide_looks_alike_in_all_panels(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    """Also where a model has not all of them; each line leads from the row without guidance along the scales."""
+    monkeypatch.chdir(workspace[0])
+    evidence = read_evidence(workspace[1].variants)
+    course, flagship = evidence.variants
+    few = [row for row in course.sweep["guidance"] if row["guide"] in ("none", "early state")]
+    course = replace(course, sweep={**course.sweep, "guidance": few})
+    with theme():
+        draw_guidance(replace(evidence, variants=(flagship, course)), workspace[0])
+    lines = [{box.get_label(): box.lines[0] for box in axes.containers} for axes in drawn[0].axes]
+    assert [len(panel) for panel in lines] == [3, 1]
+    first, second = (panel["early state"] for panel in lines)
+    assert (first.get_color(), first.get_linestyle()) == (second.get_color(), second.get_linestyle())
+    assert len({line.get_color() for line in lines[0].values()}) == 3
+    assert second.get_xdata().tolist() == [row["recall"] for row in few]
 
 
 def visible_numbers(axes: Axes) -> list[Text]:

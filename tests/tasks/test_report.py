@@ -196,6 +196,18 @@ def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
     assert "Flagship: 200 steps of 700, sampled in 2 jumps" in source
 
 
+def test_grids_of_a_model_that_an_early_state_guides_are_said_to_be_without_it(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    params = workspace[1]
+    flagship = params.variants["flagship"]
+    led = replace(flagship, sampling=replace(flagship.sampling, guidance=1.5, guide="early"))
+    said = "Flagship is drawn without its guide here"
+    assert said not in source_of(params)
+    assert said in source_of(replace(params, variants={**params.variants, "flagship": led}))
+
+
 def test_what_a_build_leaves_open_is_listed_and_what_it_answers_is_not(
     workspace: tuple[Path, Params], page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

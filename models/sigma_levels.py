@@ -1,0 +1,43 @@
+"""The noise levels sigma that a sampler visits, in plain numbers, so that a loader can ask for them without torch."""
+
+import math
+
+LARGEST_CHURN = math.sqrt(2.0) - 1.0
+"""No step adds more noise than there is (Karras et al. 2022, algorithm 2)."""
+
+SLACK = 1e-5
+"""How far beyond an end of an interval a level counts as on it: levels are powers of roots, rounded to float32."""
+
+
+def sigma_grid(steps: int, sigma_min: float, sigma_max: float, rho: float) -> list[float]:
+    """The noise levels between which a sampler steps (Karras et al. 2022, equation 5).
+
+    Args:
+        steps: number of steps, at least 1.
+        sigma_min: last level above 0.
+        sigma_max: first level.
+        rho: curvature: 1 is an even grid, larger values crowd the levels near ``sigma_min``.
+
+    Returns:
+        Falling levels, one more than steps; the last is exactly 0.
+    """
+    first, last = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
+    shares = (index / max(1, steps - 1) for index in range(steps))
+    return [*(float((first + share * (last - first)) ** rho) for share in shares), 0.0]
+
+
+def churned(sigma: float, churn: float, steps: int) -> float:
+    """The level to which churn raises sigma before a step (Karras et al. 2022, algorithm 2).
+
+    Args:
+        sigma: the level before.
+        churn: S_churn, shared out among the steps.
+        steps: how many there are.
+    """
+    return sigma * (1.0 + min(churn / steps, LARGEST_CHURN))
+
+
+def within(level: float, interval: tuple[float, float]) -> bool:
+    """Whether a noise level lies in an interval, whose ends are part of it."""
+    low, high = interval
+    return low * (1.0 - SLACK) <= level <= high * (1.0 + SLACK)
