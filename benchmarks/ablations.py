@@ -3,7 +3,8 @@
 Each arm of :mod:`benchmarks.arms` is trained as often as all others. The n-th training of every arm has the same first
 weights, batches and noise, as far as what is changed has them in common, so arms are compared pair by pair. Every
 training is a process of its own, on the device of ``params.yaml``; ``--workers`` of them at a time. The critic of the
-build judges ``--images`` of each. A training that fails says so, and costs no other its turn.
+build judges ``--images`` of each. A training that fails says so, and costs no other its turn. All arms come to their
+n-th training before any comes to the next, and the table is written after each, so a run may be ended when time is up.
 """
 
 import subprocess
@@ -46,35 +47,57 @@ class Trained:
     figures: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is asked of every training.
+
+    Attributes:
+        images: drawn and judged.
+        share: of the steps that the arm describes.
+
+    Raises:
+        ConfigError: one of them is out of range.
+    """
+
+    images: int
+    share: float
+
+    def __post_init__(self) -> None:
+        whole = self.images >= 100 and self.images % NUM_CLASSES == 0
+        if not whole or not 0.0 < self.share <= 1.0:
+            expected = "images a multiple of 10 from 100, share above 0 and at most 1"
+            raise ConfigError("options", "are out of range", expected, "correct them")
+
+
 TRAINED: TypeAdapter[Trained] = TypeAdapter(Trained)
 
 
 def main() -> None:
-    """Train every arm and write the table, or train one where the command line says which.
+    """Train every arm and write the table as it grows, or train one where the command line says which.
 
     Raises:
         ConfigError: an option or a parameter is wrong.
         MissingResourceError: there is no finished build here.
     """
     options = command_line().parse_args()
-    whole = options.images >= 100 and options.images % NUM_CLASSES == 0
-    if not whole or min(options.repeats, options.workers) < 1:
-        expected = "images a multiple of 10 from 100, repeats and workers from 1"
-        raise ConfigError("options", "are out of range", expected, "correct them")
+    size = Size(options.images, options.share)
+    if min(options.repeats, options.workers) < 1:
+        raise ConfigError("options", "are out of range", "repeats and workers from 1", "correct them")
     prepare_environment()
     if options.trial:
         die_with_parent()
         arm, repeat = options.trial
-        sys.stdout.write(f"\n{TRAINED.dump_json(trained(ARMS[arm], repeat, options.images)).decode()}\n")
+        sys.stdout.write(f"\n{TRAINED.dump_json(trained(ARMS[arm], repeat, size)).decode()}\n")
         return
-    jobs = [(arm, repeat) for arm in range(len(ARMS)) for repeat in range(options.repeats)]
+    found: list[Trained] = []
+    jobs = [(arm, repeat) for repeat in range(options.repeats) for arm in range(len(ARMS))]
     with ThreadPoolExecutor(options.workers) as pool:
-        results = pool.map(partial(in_a_process, images=options.images), *zip(*jobs, strict=True))
-        found = [each for each in results if each]
+        for result in pool.map(partial(in_a_process, size=size), *zip(*jobs, strict=True)):
+            found += [result] if result else []
+            write_text(RESULTS, page(found, size))
     if not found:
-        what, do = "was not written, since every training failed", "mend what each of them said above"
+        what, do = "holds no result, since every training failed", "mend what each of them said above"
         raise MissingResourceError(str(RESULTS), what, "one result", do)
-    write_text(RESULTS, page(found, options.images))
     sys.stdout.write(RESULTS.read_text())
 
 
@@ -83,15 +106,16 @@ def command_line() -> CommandLine:
     parser = CommandLine(prog="python -m benchmarks.ablations")
     parser.add_argument("--repeats", type=int, default=3, help="trainings of each arm; default: 3")
     parser.add_argument("--images", type=int, default=1000, help="judged of each training; default: 1000")
+    parser.add_argument("--share", type=float, default=1.0, help="of its steps that each training takes; default: 1")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time; default: 1")
     parser.add_argument("--trial", type=int, nargs=2, metavar=("ARM", "REPEAT"), help="train one and print its figures")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
-def in_a_process(arm: int, repeat: int, images: int) -> Trained | None:
+def in_a_process(arm: int, repeat: int, size: Size) -> Trained | None:
     """What a process of its own makes of a training; None where it failed, for which it says why itself."""
-    options = ["--trial", str(arm), str(repeat), "--images", str(images)]
+    options = ["--trial", str(arm), str(repeat), "--images", str(size.images), "--share", str(size.share)]
     command = [sys.executable, "-m", "benchmarks.ablations", *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
@@ -102,12 +126,14 @@ def in_a_process(arm: int, repeat: int, images: int) -> Trained | None:
     return result
 
 
-def trained(arm: Arm, repeat: int, images: int) -> Trained:
+def trained(arm: Arm, repeat: int, size: Size) -> Trained:
     """Train an arm to its end and have the critic judge what it draws."""
     params = load_params()
     spec = arm.of(params.variant(VARIANT))
-    spec = replace(spec, training=replace(spec.training, repeat=repeat))
-    return Trained(arm.name, repeat, figures_of(setup_of(replace(params, variants={VARIANT: spec})), arm, images))
+    steps = max(spec.training.snapshots, round(size.share * spec.training.steps))
+    spec = replace(spec, training=replace(spec.training, steps=steps, repeat=repeat))
+    setup = setup_of(replace(params, variants={VARIANT: spec}))
+    return Trained(arm.name, repeat, figures_of(setup, arm, size.images))
 
 
 def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
@@ -120,13 +146,14 @@ def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
     return {name: float(found[name]) for name in FIGURES}
 
 
-def page(found: Sequence[Trained], images: int) -> str:
-    """The results for people, of so many images a training."""
+def page(found: Sequence[Trained], size: Size) -> str:
+    """The results for people."""
     head = ["", "trainings", "FID", "less as it is", "class accuracy", "recall"]
     rows = [row for arm in ARMS if (row := _row(arm.name, found))]
     return f"""# What the flagship's settings are worth
 
-From `python -m benchmarks.ablations`: means over trainings, {images} images each, judged by the build's critic.
+From `python -m benchmarks.ablations`: means over trainings of {size.share:.0%} of their steps, {size.images} images
+each, judged by the build's critic.
 *Less as it is* is the mean difference of FID between trainings of the same number, which share first weights, batches
 and noise, with its {CONFIDENCE:.0%} interval (Student's t), not adjusted for the number of arms; below 0 is better than
 the flagship as it is.

@@ -7,16 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from models.diffusion import Draw
 from models.training import Batch
 from tasks.variants import Variant
 
 FROM_NOISE = {"start": "noise", "steps": 10, "sigma_min": 0.01, "sigma_max": 40.0}
-Arrange = Callable[[Iterator[Batch]], Iterator[Batch]]
+COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
+"""Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
+ClassImages = Callable[[int], Tensor]
+"""A class -> its encoded training images, (N, 784)."""
+Arrange = Callable[[Iterator[Batch], ClassImages], Iterator[Batch]]
 
 
-def paired_within_class(batches: Iterator[Batch]) -> Iterator[Batch]:
+def paired_within_class(batches: Iterator[Batch], _: ClassImages) -> Iterator[Batch]:
     """Hand out each batch's noise anew, so that images of a class lie as near to theirs as can be (Li et al. 2024).
 
     Within a class alone, since noise and class would else depend on each other.
@@ -30,6 +35,36 @@ def paired_within_class(batches: Iterator[Batch]) -> Iterator[Batch]:
             order[members] = members[chosen]
         eps = batch.draw.eps[torch.from_numpy(order).to(batch.draw.eps.device)]
         yield replace(batch, draw=Draw(batch.draw.level, eps))
+
+
+def averaged_targets(batches: Iterator[Batch], images_of: ClassImages) -> Iterator[Batch]:
+    """Replace clean images by the mean of all that might be behind what is seen of them (Bertrand et al. 2025).
+
+    That is E[x0 | x, class] over the training images, the average of what the loss draws the network to, in place of
+    one draw of it: the noisy images stay as they are. Images without a label, whose mean is over all classes, keep
+    their own targets.
+    """
+    for batch in batches:
+        x0, eps = batch.x0.flatten(1).clone(), batch.draw.eps.flatten(1).clone()
+        sigma = batch.draw.level.to(x0).unsqueeze(1)
+        for label in set(batch.labels.tolist()):
+            rows = ((batch.labels == label) & (batch.keep > 0.0)).nonzero().flatten()
+            x = x0[rows] + sigma[rows] * eps[rows]
+            x0[rows] = expected_image(x, sigma[rows], images_of(label))
+            eps[rows] = (x - x0[rows]) / sigma[rows]
+        yield replace(batch, x0=x0.view_as(batch.x0), draw=Draw(batch.draw.level, eps.view_as(batch.draw.eps)))
+
+
+def expected_image(x: Tensor, sigma: Tensor, images: Tensor) -> Tensor:
+    """The mean of equally likely images, given one of them under noise.
+
+    Args:
+        x: an image and noise of deviation ``sigma``, shape (B, D).
+        sigma: shape (B, 1).
+        images: shape (N, D).
+    """
+    closeness = (x @ images.mT - 0.5 * images.square().sum(dim=1)) / sigma**2
+    return closeness.softmax(dim=1) @ images
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +90,21 @@ class Arm:
 ARMS = (
     Arm("as it is", {}),
     Arm("sampled from noise, 10 evaluations", {"sampling": FROM_NOISE}),
+    Arm("cosine density, sampled likewise", {"process": COSINE, "sampling": FROM_NOISE}),
     Arm(
-        "no mixture, sampled likewise",
-        {"process": {"prior": "isotropic", "components": 0, "rank": 0, "subspace": 0}, "sampling": FROM_NOISE},
+        "no mixture, both likewise",
+        {
+            "process": {"prior": "isotropic", "components": 0, "rank": 0, "subspace": 0, **COSINE},
+            "sampling": FROM_NOISE,
+        },
     ),
     Arm("Adam in place of Muon", {"training": {"optimizer": "adam", "muon_lr": 0.0, "lr": 0.002}}),
     Arm("average of 0.98", {"training": {"ema_decay": 0.98}}),
     Arm("average of 0.99", {"training": {"ema_decay": 0.99}}),
     Arm("average of 0.998", {"training": {"ema_decay": 0.998}}),
     Arm("noise paired within a class", {}, paired_within_class),
-    Arm("cosine density", {"process": {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}}),
+    Arm("targets averaged within a class", {}, averaged_targets),
+    Arm("cosine density", {"process": COSINE}),
     Arm("log sigma of deviation 1.2", {"process": {"log_sigma_std": 1.2}}),
     Arm("min-SNR weighting, gamma 5", {"process": {"min_snr_gamma": 5.0}}),
     Arm("constant learning rates", {"training": {"decay": "constant"}}),

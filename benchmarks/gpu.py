@@ -89,7 +89,7 @@ class Facts:
     sampled_per_second: float
 
 
-class Bench:
+class GpuBench:
     """The flagship of a build, ready to be timed.
 
     Args:
@@ -178,7 +178,7 @@ def main() -> None:
     device = prepare_compute(params.compute)
     if device == CPU:
         raise MissingResourceError("compute.device", "is a CPU", "a GPU", "build the profile gpu where there is one")
-    bench = Bench(params, device)
+    bench = GpuBench(params, device)
     rows = [
         bench.training("torch's", lambda diffusion: None),
         bench.training("compiled", lambda diffusion: compile_network(diffusion.network, device)),

@@ -34,6 +34,11 @@ class Limits:
         return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
 
     @property
+    def as_options(self) -> list[str]:
+        """What a command line must say for these limits."""
+        return [text for field in fields(self) for text in (f"--{field.name}", str(getattr(self, field.name)))]
+
+    @property
     def check_times(self) -> list[float]:
         """Seconds of training at which a contender is judged: each twice the one before, the last at the end."""
         return [self.seconds / 2**left for left in reversed(range(self.checks))]

@@ -1,16 +1,17 @@
 """The project's own variants as contenders, exactly as ``params.yaml`` describes them."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
+from benchmarks.arms import Arrange, ClassImages
 from benchmarks.contenders import Setup
+from models.diffusion import Diffusion
 from models.evaluations import evaluations
-from models.training import Batch, train_steps
+from models.training import train_steps
 from tasks.batches import training_batches
-from tasks.dataset import load_split
+from tasks.dataset import Split, load_split
 from tasks.errors import ConfigError
 from tasks.paths import WORK
 from tasks.sample import Array, Sampling, sample_images
@@ -24,7 +25,7 @@ NO_CHECKPOINTS = WORK / "benchmark"
 
 
 class Own:
-    """A variant in training, as the train stage trains it but for checkpoints, snapshots and validation.
+    """A variant in training, as the train stage trains it but for checkpoints, validation and compiled kernels.
 
     Args:
         setup: see there.
@@ -35,9 +36,7 @@ class Own:
         ConfigError: the variant is guided by an early state.
     """
 
-    def __init__(
-        self, setup: Setup, variant: str, arrange: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
-    ) -> None:
+    def __init__(self, setup: Setup, variant: str, arrange: Arrange | None = None) -> None:
         spec = setup.params.variant(variant)
         if spec.sampling.guide == "early":
             key, what = f"variants.{variant}.sampling.guide", "is early, of which a benchmark keeps no weights"
@@ -48,7 +47,7 @@ class Own:
         self._setup, self._sampler, diffusion = setup, spec.sampling, self._run.diffusion
         self._moments = fitted_start(diffusion, spec.sampling, setup.device)
         self._batches = partial(training_batches, diffusion, split, training, seed, 0, setup.device)
-        batches = arrange(self._batches()) if arrange else self._batches()
+        batches = arrange(self._batches(), class_images(diffusion, split, setup.device)) if arrange else self._batches()
         self._steps = train_steps(diffusion, self._run.optimizers, batches, training, setup.precision)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
@@ -75,6 +74,16 @@ class Own:
         setup, model = self._setup, self._run.ema.model
         sampling = Sampling(model, self._sampler, len(labels), setup.device, setup.precision, self._moments)
         return torch.from_numpy(sample_images(sampling, labels, seeds))
+
+
+def class_images(diffusion: Diffusion, split: Split, device: torch.device) -> ClassImages:
+    """The training images of a class as the model sees clean ones; each class is encoded once."""
+
+    @cache
+    def images_of(label: int) -> Tensor:
+        return diffusion.encode(split.images[split.labels == label].to(device)).flatten(1)
+
+    return images_of
 
 
 def build(setup: Setup, variant: str) -> Own:

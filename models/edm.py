@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.consistency import jumps, pseudo_huber
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
-from models.guidance import guidance_of, guided, looking_guided
+from models.guidance import guidance_of, guided, guided_in_parts
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
@@ -159,7 +159,7 @@ class Edm(Diffusion):
             raise TypeError("an EDM cannot be guided by a model of another process")
         guidance = guidance_of(sampler, None if guide is None else guide.denoise)
         if sampler.kind in MULTISTEP:
-            return MULTISTEP[sampler.kind](looking_guided(self.denoise, labels, guidance), sigmas, start)
+            return MULTISTEP[sampler.kind](guided_in_parts(self.denoise, labels, guidance), sigmas, start)
         denoise = guided(self.denoise, labels, guidance)
         if sampler.jumps:
             return jumps(denoise, sigmas, start, draw)

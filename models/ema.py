@@ -13,8 +13,9 @@ class Ema(nn.Module, Generic[Model]):
     """Exponential moving average of a model's parameters, with a warm-up.
 
     The n-th update (n from 0) keeps ``min(decay, (1 + n) / (10 + n))`` of the average, so that the first, random
-    weights are soon forgotten. Buffers are copied, not averaged. The caller counts the updates: a count among the
-    tensors would have to be read back from a GPU before each of them.
+    weights are soon forgotten. Buffers stay those of the model when it was copied: a process fits them before training,
+    and no step changes them. The caller counts the updates: a count among the tensors would have to be read back from a
+    GPU before each of them.
 
     Args:
         model: the model to follow; it is copied and left untouched.
@@ -41,5 +42,3 @@ class Ema(nn.Module, Generic[Model]):
         averaged: list[Tensor] = list(self.model.parameters())
         current: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(averaged, current, 1.0 - kept)
-        for copied, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-            copied.copy_(buffer)

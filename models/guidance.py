@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.samplers import Look, Predict
+from models.samplers import Predict, PredictInParts
 from models.sigma_levels import within
 from models.spec import SamplerSpec
 
@@ -45,17 +45,17 @@ def guidance_of(sampler: SamplerSpec, guide: Conditional | None) -> Guidance:
 
 
 def guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Predict:
-    """The guided prediction as one; arguments as for :func:`looking_guided`."""
-    look = looking_guided(predict, labels, guidance)
+    """The guided prediction as one; arguments as for :func:`guided_in_parts`."""
+    in_parts = guided_in_parts(predict, labels, guidance)
 
     def whole(x: Tensor, level: Tensor) -> Tensor:
-        prediction, nudge = look(x, level)
+        prediction, nudge = in_parts(x, level)
         return prediction if nudge is None else prediction + nudge
 
     return whole
 
 
-def looking_guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Look:
+def guided_in_parts(predict: Conditional, labels: Tensor, guidance: Guidance) -> PredictInParts:
     """Bind labels and guidance, which leaves a function of the noisy images and their level.
 
         w + g * (c - w) = c + (g - 1) * (c - w)

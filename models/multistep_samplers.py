@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import Look
+from models.samplers import PredictInParts
 from models.sigma_samplers import levels
 
 ADAMS_BASHFORTH = {
@@ -31,6 +31,9 @@ ADAMS_BASHFORTH = {
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 }
 """What the newest slopes count for, newest first, by their number."""
+
+UNIPC_ORDER = 3
+"""How many evaluations a prediction of UniPC uses at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,13 @@ def told_anew(made: list[Evaluation]) -> list[Seen]:
 
 
 def of_one_model(made: list[Evaluation]) -> list[Seen]:
-    """Those that are guided, or not guided, as the newest one is."""
-    return [past.as_at(past) for past in made if (past.nudge is None) == (made[0].nudge is None)]
+    """The newest ones that are guided, or not guided, as the newest one is."""
+    alike = itertools.takewhile(lambda past: (past.nudge is None) == (made[0].nudge is None), made)
+    return [past.as_at(past) for past in alike]
 
 
 def multistep(
-    look: Look, sigmas: Sequence[float], x: Tensor, advance: Advance, order: int, recall: Recall = told_anew
+    look: PredictInParts, sigmas: Sequence[float], x: Tensor, advance: Advance, order: int, recall: Recall = told_anew
 ) -> Iterator[SampleStep]:
     """Follow the ODE by steps that look back.
 
@@ -118,22 +122,22 @@ def multistep(
     yield SampleStep(total, total, 0.0, x, x)
 
 
-def dpmpp_2m(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
+def dpmpp_2m(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); arguments as for :func:`multistep`."""
     return multistep(look, sigmas, x, advance_dpmpp, 2)
 
 
-def dpmpp_3m(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
+def dpmpp_3m(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """DPM-Solver++(3M), the third-order form of the same method; arguments as for :func:`multistep`."""
     return multistep(look, sigmas, x, advance_dpmpp, 3)
 
 
-def ipndm(look: Look, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
+def ipndm(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """IPNDM (Zhang and Chen 2023, appendix B.2): Adams-Bashforth on the slopes; arguments as for :func:`multistep`."""
     return multistep(look, sigmas, x, advance_ipndm, len(ADAMS_BASHFORTH), of_one_model)
 
 
-def unipc(look: Look, sigmas: Sequence[float], x: Tensor, order: int = 3) -> Iterator[SampleStep]:
+def unipc(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
     """UniPC (Zhao et al. 2023, algorithms 1 and 2, with B(h) = e^h - 1 and predictions of x0).
 
     Each evaluation serves twice: to correct the step that led to it, and to predict the next one.
@@ -142,7 +146,6 @@ def unipc(look: Look, sigmas: Sequence[float], x: Tensor, order: int = 3) -> Ite
         look: D, told sigma, and what guidance adds to it.
         sigmas: falling levels that end with 0, one more than steps.
         x: the start, noise of standard deviation ``sigmas[0]``.
-        order: how many evaluations a prediction uses at most.
     """
     total = len(sigmas) - 1
     made: list[Evaluation] = []
@@ -151,7 +154,7 @@ def unipc(look: Look, sigmas: Sequence[float], x: Tensor, order: int = 3) -> Ite
         if made:  # the step is corrected as it was begun
             x = advance_unipc(told_anew(made), sigma, now.as_at(made[0]).x0)
             now = replace(now, x=x)
-        made = [now, *made][: min(order, total - index)]
+        made = [now, *made][: min(UNIPC_ORDER, total - index)]
         seen = told_anew(made)
         yield SampleStep(index, total, sigma, x, seen[0].x0)
         x = advance_unipc(seen, following)

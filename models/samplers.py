@@ -12,7 +12,7 @@ from torch import Tensor
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(x (B, 1, H, W), level (B,)) -> prediction (B, 1, H, W): the noise eps or the clean images x0."""
 
-Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+PredictInParts = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 """The same, with what guidance adds to the prediction on its own; None where guidance does not act."""
 
 DrawNoise = Callable[[], Tensor]

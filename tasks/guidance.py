@@ -50,24 +50,26 @@ def beside_unguided(
 
     Args:
         guided: rows and what the judge saw, the first without guidance.
-        unguided: the same of other samplers without guidance, from the same seeds; none where there are none.
+        unguided: the same of other samplers without guidance, from the same seeds.
         bench: the judge.
 
     Returns:
         The rows, those with guidance with ``rival``, the unguided sampler of the smallest distance that takes at most
         as many evaluations, its ``rival_evaluations`` and ``rival_fid``, and with ``beyond``, how far their own
-        distance is above that, whose intervals hold for all rows at once.
+        distance is above that. Its interval is widened for all pairs of a row and a sampler that might have been
+        picked as its rival, so that it holds for the one that was picked after looking.
     """
-    rows, seen = guided
-    joint = joint_confidence(max(1, len(rows) - 1), bench.confidence)
-    found = rows[:1]
-    for row, images in zip(rows[1:], seen[1:], strict=True):
-        fair = [rival for rival in zip(*unguided, strict=True) if rival[0]["evaluations"] <= row["evaluations"]]
-        rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
-        told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
-        beyond = columns("beyond", bench.difference(images, its, joint))
-        found.append({**row, "rival": rival["sampler"], **told, **beyond})
-    return found
+    (plain, *led), (_, *seen) = guided
+    rivals = list(zip(*unguided, strict=True))
+    fair = [[rival for rival in rivals if rival[0]["evaluations"] <= row["evaluations"]] for row in led]
+    joint = joint_confidence(max(1, sum(map(len, fair))), bench.confidence)
+    return [plain, *(_beside(*each, joint, bench) for each in zip(led, seen, fair, strict=True))]
+
+
+def _beside(row: Row, seen: Seen, fair: list[tuple[Row, Seen]], confidence: float, bench: Bench) -> Row:
+    rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
+    told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
+    return {**row, "rival": rival["sampler"], **told, **columns("beyond", bench.difference(seen, its, confidence))}
 
 
 def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:

@@ -100,7 +100,6 @@ def assist_training(variant: str, spec: Variant, compute: Compute, seed: int) ->
         spec: likewise.
         compute: likewise.
         seed: likewise.
-        others: likewise.
     """
     device = prepare_compute(compute)
     config = run_config(spec, compute, seed)

@@ -4,19 +4,25 @@ import itertools
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
+from torch.testing import assert_close
 
-from benchmarks.ablations import Trained, figures_of, mean_gap, page
-from benchmarks.arms import ARMS, Arm, paired_within_class
+from benchmarks import ablations
+from benchmarks.ablations import Size, Trained, figures_of, mean_gap, page
+from benchmarks.arms import ARMS, Arm, averaged_targets, paired_within_class
 from benchmarks.contenders import Setup
 from models.diffusion import Draw
 from models.training import Batch
 from tasks.config import PARAMS, load_params
+from tasks.errors import ConfigError
 from tasks.evaluate import run_evaluation
 from tasks.sample import run_sampling
 from tasks.train import run_training
+from tasks.variants import Variant
 from tests.benchmarks.test_growth import SAMPLE, SETUP
 from tests.tasks.small_critic import EVALUATE, ROOT, fit_small_critic
 from tests.tasks.small_variants import CPU, FLAGSHIP, SEED
@@ -38,12 +44,36 @@ def test_arms_have_names_of_their_own() -> None:
     assert len({arm.name for arm in ARMS}) == len(ARMS)
 
 
+def no_images(label: int) -> Tensor:
+    raise AssertionError(f"class {label} was asked for")
+
+
+def test_targets_are_the_mean_of_what_may_be_behind_the_noise() -> None:
+    """The noisy images stay; the target is the image itself in no noise, and the class's mean where noise hides all."""
+    generator = torch.Generator().manual_seed(0)
+    training = {label: torch.randn(20, 784, generator=generator) for label in (1, 3)}
+    labels, sigma = torch.tensor([1, 3, 3, 1]), torch.tensor([1e-3, 1e4, 2.0, 2.0])
+    x0 = torch.stack([training[label][place] for place, label in enumerate(labels.tolist())]).view(4, 1, 28, 28)
+    eps, keep = torch.randn(4, 1, 28, 28, generator=generator), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    batch = Batch(x0, labels, keep, Draw(sigma, eps), 0)
+    (found,) = averaged_targets(iter([batch]), training.__getitem__)
+    level = sigma.view(-1, 1, 1, 1)
+    assert_close(found.x0 + level * found.draw.eps, x0 + level * eps, rtol=1e-5, atol=1e-4)
+    assert_close(found.x0[0], x0[0])
+    assert_close(found.x0[1].flatten(), training[3].mean(dim=0), atol=5e-3, rtol=0.0)
+    x = (x0 + level * eps)[2].flatten().double()
+    weights = torch.exp(-(x - training[3].double()).square().sum(dim=1) / (2.0 * 2.0**2))
+    assert_close(found.x0[2].flatten().double(), weights @ training[3].double() / weights.sum(), rtol=1e-3, atol=1e-3)
+    assert torch.equal(found.x0[3], x0[3])
+    assert torch.equal(found.draw.eps[3], eps[3])
+
+
 def test_noise_is_paired_within_a_class_at_the_least_total_distance() -> None:
     generator = torch.Generator().manual_seed(0)
     x0, eps = (torch.randn(8, 1, 28, 28, generator=generator) for _ in range(2))
     labels = torch.tensor([0, 1, 0, 1, 0, 2, 1, 0])
     batch = Batch(x0, labels, torch.ones(8), Draw(torch.ones(8), eps), 0)
-    (found,) = paired_within_class(iter([batch]))
+    (found,) = paired_within_class(iter([batch]), no_images)
     for label in (0, 1, 2):
         mine = (labels == label).nonzero().flatten()
         given = [eps[mine][list(order)] for order in itertools.permutations(range(len(mine)))]
@@ -63,8 +93,8 @@ def test_the_flagship_as_it_is_has_the_figures_of_its_stages(workspace: Path) ->
     assert found == pytest.approx(
         {"fid": judged["fid"], "accuracy": judged["accuracy"]["value"], "recall": judged["recall"]}
     )
-    paired = next(arm for arm in ARMS if arm.arrange)
-    assert figures_of(SETUP, paired, 100)["fid"] != found["fid"]
+    others = [figures_of(SETUP, arm, 100)["fid"] for arm in ARMS if arm.arrange]
+    assert len({found["fid"], *others}) == 3
 
 
 def test_another_repeat_is_another_training(workspace: Path) -> None:
@@ -90,10 +120,31 @@ def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
     def of(arm: str, *fids: float) -> list[Trained]:
         return [Trained(arm, n, {"fid": fid, "accuracy": 0.9, "recall": 0.8}) for n, fid in enumerate(fids)]
 
-    text = page([*of(ARMS[0].name, 2.0, 3.0), *of(ARMS[1].name, 4.0, 5.0)], 500)
+    text = page([*of(ARMS[0].name, 2.0, 3.0), *of(ARMS[1].name, 4.0, 5.0)], Size(500, 0.5))
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert rows == [
         "| as it is | 2 | 2.50 |  | 0.900 | 0.800 |",
         f"| {ARMS[1].name} | 2 | 4.50 | +2.00 (+2.00 to +2.00) | 0.900 | 0.800 |",
     ]
     assert max(map(len, text.splitlines())) <= 120
+    assert "trainings of 50% of their steps, 500 images each" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("images", "share"), [(90, 1.0), (105, 1.0), (100, 0.0), (100, 1.5)])
+def test_sizes_that_make_no_sense_are_refused(images: int, share: float) -> None:
+    with pytest.raises(ConfigError, match="are out of range"):
+        Size(images, share)
+
+
+def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the flagship's and of those of an arm that says how many; warm-up and all else stay."""
+    seen: list[Variant] = []
+    monkeypatch.setattr(ablations, "load_params", lambda: load_params(ROOT / PARAMS))
+    monkeypatch.setattr(ablations, "setup_of", lambda params: SimpleNamespace(params=params))
+    monkeypatch.setattr(ablations, "figures_of", lambda setup, *_: seen.append(setup.params.variant("flagship")) or {})
+    longer = next(arm for arm in ARMS if arm.changes.get("training", {}).get("steps", 0) > SPEC.training.steps)
+    for arm in (ARMS[0], longer):
+        ablations.trained(arm, 2, Size(100, 0.25))
+    steps = [longer.changes["training"]["steps"], SPEC.training.steps]
+    assert [spec.training.steps for spec in seen] == [steps[1] // 4, steps[0] // 4]
+    assert seen[0] == replace(SPEC, training=replace(SPEC.training, steps=steps[1] // 4, repeat=2))

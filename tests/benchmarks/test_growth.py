@@ -42,6 +42,9 @@ def test_a_wider_network_and_a_larger_batch_take_more(workspace: Path, monkeypat
     small, wide, many = (measured(SETUP, batch, width) for batch, width in ((8, 1.0), (8, 2.0), (16, 1.0)))
     assert (small.batch, wide.width, many.batch) == (8, 2.0, 16)
     assert small.parameters == many.parameters < wide.parameters
+    work = [cost.gflops * cost.step_ms for cost in (small, wide, many)]
+    assert work[2] == pytest.approx(2.0 * work[0], rel=1e-4)
+    assert work[1] > 2.0 * work[0]
     assert min(small.step_ms, small.gflops, small.peak_memory_mb) > 0.0
 
 

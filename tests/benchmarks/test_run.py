@@ -1,25 +1,26 @@
 """A side-by-side run writes its tables, and survives an entry that fails."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-from pydantic import TypeAdapter
 
-from benchmarks import run
+from benchmarks import record, run
 from benchmarks.contenders import ENTRIES
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Failure
-from benchmarks.run import Results, page, require_build, result_of, summary
+from benchmarks.record import RECORD, Results, last_results, page, summary
+from benchmarks.run import require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
-from tasks.errors import MissingResourceError
-from tasks.files import write_text
+from tasks.errors import ConfigError, MissingResourceError
+from tasks.files import write_json, write_text
 from tasks.side_by_side import side_by_side_table
 from tests.benchmarks.invented import checks, outcome, quality
 from tests.benchmarks.test_contenders import SETUP
@@ -80,7 +81,7 @@ def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.M
     """Samplers that fail cost the comparison nothing; a step whose process was killed stands among the failures."""
     killed = Failure("training at 128 x 1", "its process ended with code -9")
     samplers: list[object] = [RESULTS.samplers, MemoryError()]
-    monkeypatch.setattr(run, "result_of", lambda index, _: OWN if index == 0 else RESULTS.failures[0])
+    monkeypatch.setattr(run, "result_of", lambda entry, _: OWN if entry == ENTRIES[0] else RESULTS.failures[0])
     monkeypatch.setattr(run, "Referee", lambda *_: SimpleNamespace(real=lambda: RESULTS.real))
     monkeypatch.setattr(run, "sampler_results", Mock(side_effect=samplers))
     monkeypatch.setattr(run, "training_costs", lambda _: iter([*RESULTS.training_costs, killed]))
@@ -97,8 +98,37 @@ def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.M
 
 
 def test_the_record_can_be_read_back() -> None:
-    kind = TypeAdapter(Results)
-    assert kind.validate_json(kind.dump_json(RESULTS)) == RESULTS
+    assert RECORD.validate_json(RECORD.dump_json(RESULTS)) == RESULTS
+
+
+def test_one_contender_is_measured_again_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "FOLDER", tmp_path)
+    with pytest.raises(MissingResourceError, match=r"results.json: is missing; .*; do run `make bench`"):
+        last_results()
+    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}))
+    own, course, peer = (
+        outcome("flagship", (9.0, 4.0)),
+        outcome("course", (9.0, 80.0)),
+        outcome("diffusers", (9.0, 50.0)),
+    )
+    others = [Failure("diffusers", "lost"), Failure("flagship", "old")]
+    write_json(
+        tmp_path / "results.json",
+        RECORD.dump_python(replace(RESULTS, outcomes=[course, peer], failures=others), mode="json"),
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(run, "result_of", lambda entry, _: asked.append(entry.name) or own)
+    found = run.measured_again("flagship", RESULTS.limits, SETUP)
+    assert asked == ["flagship"]
+    assert (found.outcomes, found.failures) == ([own, course, peer], others[:1])
+    assert (found.samplers, found.image_costs) == (RESULTS.samplers, RESULTS.image_costs)
+    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
+        run.measured_again("flagship", replace(RESULTS.limits, images=200), SETUP)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(MissingResourceError, match="cannot be read"):
+        last_results()
 
 
 def test_the_report_tells_of_the_better_tries() -> None:
@@ -130,7 +160,7 @@ def test_whatever_a_process_leaves_is_a_result(
     printed: str, code: int, wanted: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=printed, returncode=code))
-    assert result_of(0, ENTRIES[0]) == wanted
+    assert result_of(ENTRIES[0], RESULTS.limits) == wanted
 
 
 def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.samplers import Look, Predict
+from models.samplers import Predict, PredictInParts
 from models.spec import DdpmSpec, EdmSpec
 
 
@@ -43,7 +43,7 @@ def mixture_edm(components: int = 2, rank: int = 3, subspace: int = 8) -> EdmSpe
     return edm(prior="mixture", components=components, rank=rank, subspace=subspace)
 
 
-def unled(denoise: Predict) -> Look:
+def unled(denoise: Predict) -> PredictInParts:
     """A denoiser to which guidance adds nothing."""
 
     def look(x: Tensor, level: Tensor) -> tuple[Tensor, None]:

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from models.build import build_diffusion
 from models.ema import Ema
+from tests.tasks.small_variants import VARIANTS
 
 
 class Toy(nn.Module):
@@ -68,12 +70,29 @@ def test_decay_zero_is_the_model_itself() -> None:
     assert torch.equal(ema.model.weight, model.weight)
 
 
-def test_buffers_are_copied() -> None:
+def test_buffers_are_taken_over_when_the_copy_is_made() -> None:
     model = Toy(1.0)
     ema = Ema(model, 0.9)
     ema.update(filled(model, 6.0), 0)
-    assert ema.model.get_buffer("statistic").item() == 6.0
-    assert ema.model.get_buffer("count").item() == 6
+    assert ema.model.get_buffer("statistic").item() == 1.0
+    assert ema.model.get_buffer("count").item() == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_step_of_training_changes_a_buffer(variant: str) -> None:
+    """Nor does evaluation; else the average would have to follow them."""
+    spec = VARIANTS[variant]
+    diffusion = build_diffusion(spec.network, spec.process, 1)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (400, 28, 28), generator=generator).to(torch.uint8)
+    labels = torch.arange(400) % 10
+    diffusion.fit_pixels(images.float().mean(0), images.float().std().item())
+    diffusion.fit_prior(images, labels, generator)
+    before = {name: buffer.clone() for name, buffer in diffusion.named_buffers()}
+    draw = diffusion.draw(400, generator)
+    diffusion.loss(diffusion.encode(images), labels, torch.ones(400), draw).mean().backward()
+    assert before
+    assert all(torch.equal(buffer, before[name]) for name, buffer in diffusion.named_buffers())
 
 
 def test_the_copy_is_separate_in_evaluation_mode_and_without_gradients() -> None:

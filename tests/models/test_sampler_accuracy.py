@@ -16,7 +16,7 @@ from torch import Tensor
 from models.diffusion import SampleStep
 from models.discrete_samplers import ReverseStep, ddim_step, generate_samples, looking, remove_noise
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
-from models.samplers import Look, Predict
+from models.samplers import Predict, PredictInParts
 from models.schedule import NoiseSchedule, audit, linear_schedule
 from models.sigma_levels import sigma_grid
 from models.sigma_samplers import heun
@@ -32,7 +32,7 @@ def plain_heun(denoise: Predict, sigmas: Sequence[float], x: Tensor) -> Iterator
     return heun(denoise, sigmas, x, partial(torch.zeros, 1))
 
 
-def remembering(steps: Callable[[Look, Sequence[float], Tensor], Iterator[SampleStep]]) -> Solver:
+def remembering(steps: Callable[[PredictInParts, Sequence[float], Tensor], Iterator[SampleStep]]) -> Solver:
     return lambda denoise, sigmas, x: steps(unled(denoise), sigmas, x)
 
 

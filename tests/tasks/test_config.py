@@ -371,6 +371,15 @@ def test_a_model_that_never_missed_the_class_cannot_guide_without_it(guidance: f
     parse_params(content, "params.yaml")
 
 
+def test_dropout_is_refused_where_kernels_are_compiled() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["variants"]["flagship"]["network"]["dropout"] = 0.1
+    parse_params(content, "params.yaml")
+    content["compute"]["compile"] = True
+    with pytest.raises(ConfigError, match=r"flagship\.network\.dropout: got 0\.1; expected 0 with compute\.compile"):
+        parse_params(content, "params.yaml")
+
+
 def test_an_early_state_must_have_been_kept() -> None:
     content = copy.deepcopy(CONTENT)
     flagship = content["variants"]["flagship"]

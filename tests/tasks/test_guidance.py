@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.spec import SamplerSpec
+from tasks.comparisons import joint_confidence
 from tasks.dataset import real_test_images
 from tasks.errors import IntegrityError
 from tasks.evaluate import critic_block
@@ -113,8 +114,15 @@ def test_the_rows_are_those_of_the_critic_on_the_same_seeds(variant: str, worksp
     assert found[-1]["gain_low"] < found[-1]["gain"] < found[-1]["gain_high"]
 
 
-def test_guidance_is_held_against_the_best_without_it_that_takes_no_more(workspace: Path) -> None:
-    """The one named has the smallest distance of all that are not dearer, and differs from the guided by as much."""
+def test_guidance_is_held_against_the_best_without_it_that_takes_no_more(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one named has the smallest distance of all that are not dearer, and differs from the guided by as much.
+
+    The interval is that of as many comparisons as there were pairs to pick from.
+    """
+    asked, difference = [], Bench.difference
+    monkeypatch.setattr(Bench, "difference", lambda *arguments: asked.append(arguments[-1]) or difference(*arguments))
     fit_small_critic()
     run_training("flagship", FLAGSHIP, CPU, SEED)
     run_sampling("flagship", FLAGSHIP, SAMPLE, CPU, SEED)
@@ -128,17 +136,23 @@ def test_guidance_is_held_against_the_best_without_it_that_takes_no_more(workspa
             best[key] for key in ("sampler", "evaluations", "fid")
         ]
         assert row["beyond"] == pytest.approx(row["fid"] - best["fid"])
-        assert row["beyond_low"] < row["beyond"] < row["beyond_high"]
+    searched = sum(each["evaluations"] <= row["evaluations"] for row in led for each in [plain, *found["rows"]])
+    assert asked[-len(led) :] == [joint_confidence(searched, EVALUATE.confidence)] * len(led)
+
+
+def snapshots(variant: str) -> list[tuple[int, str]]:
+    """Step and hash of every kept state, of which the first is untrained."""
+    entries = read_json(artifact(variant, "model.json"))["snapshots"]
+    assert entries[0]["step"] == 0
+    return [(entry["step"], entry["sha256"]) for entry in entries]
 
 
 def first_trained(variant: str) -> tuple[int, str]:
-    entries = read_json(artifact(variant, "model.json"))["snapshots"]
-    assert entries[0]["step"] == 0
-    return entries[1]["step"], entries[1]["sha256"]
+    return snapshots(variant)[1]
 
 
 def test_a_variant_can_be_guided_by_its_early_state_throughout(workspace: Path) -> None:
-    """Samples, and the sweep's first row, are those of the guide; untrained and finished weights guide otherwise."""
+    """Samples are those of that guide alone; the sweep tells of the model without it."""
     spec = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0, guide="early"))
     fit_small_critic()
     run_training("flagship", spec, CPU, SEED)
@@ -147,7 +161,9 @@ def test_a_variant_can_be_guided_by_its_early_state_throughout(workspace: Path) 
     sampling = prepared_sampling("flagship", spec, 30, CPU)
     assert (drawn_before("flagship", seeds) == drawn_again(sampling, labels, seeds)).all()
     plain = replace(sampling, sampler=FLAGSHIP.sampling, guide=None)
-    assert (drawn_again(plain, labels, seeds) != drawn_before("flagship", seeds)).any()
+    others = (replace(sampling, guide=load_snapshot("flagship", spec, *kept)) for kept in snapshots("flagship"))
+    alike = [(drawn_again(other, labels, seeds) == drawn_before("flagship", seeds)).all() for other in (plain, *others)]
+    assert alike == [False, False, True, False, False]  # untrained weights, the guide, and later ones
     (row,), _ = guidance_rows("flagship", spec, sampling, SWEEP, Bench.of_build(EVALUATE, CPU, SEED))
     assert row["evaluations"] == 4
 

@@ -252,6 +252,8 @@ def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, mon
     for name in ("reverse_again", "clip_gallery_again"):
         (FIGURES / f"{name}.png").write_bytes((FIGURES / "forward.png").read_bytes())
     asks, before, after = "How far apart are two trainings", source_of(params), source_of(more)
+    not_told = "how much another seed would change is not measured here"
+    assert (not_told in before, not_told in after) == (True, False)
     assert asks not in before.partition("## One change at a time")[2].partition("## Left open")[0]
     compared, _, still_open = after.partition("## One change at a time")[2].partition("## Left open")
     assert asks in compared

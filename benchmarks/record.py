@@ -1,0 +1,169 @@
+"""What a side-by-side run comes to: a page, a picture, a record, and what the report quotes of it."""
+
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchmarks.figure import draw_results
+from benchmarks.growth import ImageCost, TrainingCost
+from benchmarks.limits import Limits
+from benchmarks.outcomes import Failure, Outcome, Quality, best_of
+from benchmarks.samplers import SamplerResult
+from benchmarks.tables import (
+    TARGETS,
+    image_cost_table,
+    left_out,
+    quality_table,
+    sampler_table,
+    sampling_table,
+    time_cell,
+    time_table,
+    training_cost_table,
+    training_table,
+)
+from tasks.errors import MissingResourceError
+from tasks.files import write_json, write_text
+from tasks.side_by_side import SUMMARY
+
+FOLDER = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that was measured, with what it was measured on."""
+
+    limits: Limits
+    outcomes: list[Outcome]
+    failures: list[Failure]
+    real: Quality
+    precision: str
+    machine: str
+    versions: dict[str, str]
+    samplers: list[SamplerResult] = field(default_factory=list)
+    training_costs: list[TrainingCost] = field(default_factory=list)
+    image_costs: list[ImageCost] = field(default_factory=list)
+
+    @property
+    def measured_on(self) -> str:
+        """The machine, and the versions of the peers."""
+        return ", ".join([self.machine, *(f"{peer} {number}" for peer, number in self.versions.items())])
+
+
+RECORD: TypeAdapter[Results] = TypeAdapter(Results)
+
+
+def publish(results: Results) -> None:
+    """Write everything that is told of results."""
+    write_json(FOLDER / "results.json", RECORD.dump_python(results, mode="json"))
+    write_json(SUMMARY, summary(results))
+    draw_results(best_of(results.outcomes), results.real, FOLDER)
+    write_text(FOLDER / "RESULTS.md", page(results))
+
+
+def last_results() -> Results:
+    """What the last run came to.
+
+    Raises:
+        MissingResourceError: there was none, or its record is of another kind.
+    """
+    record = FOLDER / "results.json"
+    try:
+        return RECORD.validate_json(record.read_bytes())
+    except (OSError, ValidationError) as error:
+        what = "is missing" if isinstance(error, OSError) else "cannot be read"
+        raise MissingResourceError(str(record), what, "the record of a run", "run `make bench`") from error
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """What the report tells of the results; see :mod:`tasks.side_by_side`."""
+    return {
+        "machine": results.measured_on,
+        "precision": results.precision,
+        "seconds": results.limits.seconds,
+        "images": results.limits.images,
+        "targets": TARGETS,
+        "rows": [
+            {
+                "name": outcome.name,
+                "settings": outcome.settings,
+                "images_per_second": outcome.images_per_second,
+                "times": [time_cell(target, outcome.checks) for target in TARGETS],
+                "fid": outcome.checks[-1].quality.fid.to_json(),
+            }
+            for outcome in best_of(results.outcomes)
+        ],
+    }
+
+
+def page(results: Results) -> str:
+    """The results for people."""
+    best = best_of(results.outcomes)
+    return f"""# Side by side
+
+{textwrap.fill(compared(results, best), 120)}
+
+## Quality
+
+{quality_table(best, results.real)}
+
+![FID against seconds of training](results.png)
+
+## Time to a quality
+
+{time_table(best)}
+
+## Training
+
+The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, forward and backward, on the same threads.
+
+{training_table(best)}
+
+## Sampling
+
+{sampling_table(best)}
+
+{samplers_part(results)}{costs_part(results)}{left_out(results.outcomes, best, results.failures)}
+
+{results.measured_on}.
+"""
+
+
+def samplers_part(results: Results) -> str:
+    """What each sampler makes of the flagship; empty before that is measured."""
+    if not results.samplers:
+        return ""
+    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those of its sweep:
+
+{sampler_table(results.samplers, results.real)}
+
+"""
+
+
+def costs_part(results: Results) -> str:
+    """How the flagship's cost grows; empty before that is measured."""
+    if not results.image_costs:
+        return ""
+    return f"""## How cost grows
+
+Steps of the flagship's training in processes of their own, by the images of a batch and by a factor on its channels:
+
+{training_cost_table(results.training_costs)}
+
+Drawing images with the flagship of this folder's build, and the critic's comparison of them with real ones:
+
+{image_cost_table(results.image_costs)}
+
+"""
+
+
+def compared(results: Results, best: list[Outcome]) -> str:
+    """What was compared, in a sentence."""
+    limits, settings = results.limits, "; ".join(f"`{outcome.name}` ({outcome.settings})" for outcome in best)
+    trained = (
+        f"trained one after another on the same images in {results.precision} for at most {limits.seconds:g} s each"
+    )
+    judged = f"judged by the project's critic on {limits.images} images, equally many of every class"
+    return f"From `make bench`: {settings}, {trained}, and {judged}."
