@@ -19,8 +19,8 @@ class Limits:
     """
 
     seconds: float = 600.0
-    images: int = 1000
-    checks: int = 7
+    images: int = 5000
+    checks: int = 6
 
     def __post_init__(self) -> None:
         _require(self.seconds > 0.0, "--seconds", "a number above 0")

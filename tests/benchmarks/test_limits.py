@@ -12,7 +12,7 @@ def test_each_check_is_twice_as_late_and_the_last_one_at_the_end() -> None:
 
 def test_options_change_the_limits() -> None:
     options = command_line("run").parse_args(["--seconds", "20", "--images=100"])
-    limits = Limits(seconds=20.0, images=100, checks=7)
+    limits = Limits(seconds=20.0, images=100, checks=6)
     assert Limits.of(options) == limits
     assert Limits.of(command_line("trial").parse_args(limits.as_options)) == limits
 
