@@ -7,7 +7,6 @@ build judges ``--images`` of each. A training that fails says so, and costs no o
 n-th training before any comes to the next, and the table is written after each, so a run may be ended when time is up.
 """
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,14 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from scipy.stats import t as student
 
 from benchmarks.arms import ARMS, Arm
+from benchmarks.child import result_of_child
 from benchmarks.contenders import Setup, setup_of
 from benchmarks.machine import machine_line
+from benchmarks.outcomes import Failure
 from benchmarks.own import Own
 from benchmarks.quality import Referee
 from benchmarks.tables import markdown_table
@@ -116,11 +117,8 @@ def command_line() -> CommandLine:
 def in_a_process(arm: int, repeat: int, size: Size) -> Trained | None:
     """What a process of its own makes of a training; None where it failed, for which it says why itself."""
     options = ["--trial", str(arm), str(repeat), "--images", str(size.images), "--share", str(size.share)]
-    command = [sys.executable, "-m", "benchmarks.ablations", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    try:
-        result = TRAINED.validate_json("".join(done.stdout.splitlines()[-1:]))
-    except ValidationError:
+    result = result_of_child(TRAINED, ARMS[arm].name, "ablations", options)
+    if isinstance(result, Failure):
         return None
     sys.stderr.write(f"{result.arm}, training {repeat}: FID {result.figures['fid']:.2f}\n")
     return result

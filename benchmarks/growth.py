@@ -5,7 +5,6 @@ that none pays for memory that another has used.
 """
 
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from benchmarks.child import result_of_child
 from benchmarks.contenders import Setup, setup_on_cpu
 from benchmarks.outcomes import Failure
 from benchmarks.own import Own
@@ -133,12 +133,7 @@ def _step_seconds(own: Own) -> float:
 
 
 def _in_a_process(batch: int, width: float) -> TrainingCost | Failure:
-    command = [sys.executable, "-m", "benchmarks.growth", str(batch), str(width)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    try:
-        return COST.validate_json("".join(done.stdout.splitlines()[-1:]))
-    except ValidationError:
-        return Failure(f"training at {batch} x {width:g}", f"its process ended with code {done.returncode}")
+    return result_of_child(COST, f"training at {batch} x {width:g}", "growth", [str(batch), str(width)])
 
 
 def main() -> None:

@@ -6,15 +6,13 @@ grows. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.pn
 ``summary.json``, all of them in the folder ``results``, and is written after each of these parts.
 """
 
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TypeVar
 
-from pydantic import ValidationError
-
+from benchmarks.child import result_of_child
 from benchmarks.contenders import ENTRIES, PEERS, Entry, Setup, setup_on_cpu
 from benchmarks.growth import image_costs, training_costs
 from benchmarks.limits import Limits, command_line
@@ -116,12 +114,8 @@ def require_build() -> None:
 def result_of(entry: Entry, limits: Limits) -> Outcome | Failure:
     """Run an entry in a process of its own; one that fails, or is killed, costs no other its turn."""
     debug = [option for option in sys.argv[1:] if option == "--debug"]
-    command = [sys.executable, "-m", "benchmarks.trial", str(ENTRIES.index(entry)), *limits.as_options, *debug]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    try:
-        return RESULT.validate_json("".join(done.stdout.splitlines()[-1:]))
-    except ValidationError:
-        return Failure(entry.name, f"its process ended with code {done.returncode}")
+    arguments = [str(ENTRIES.index(entry)), *limits.as_options, *debug]
+    return result_of_child(RESULT, entry.name, "trial", arguments)
 
 
 if __name__ == "__main__":

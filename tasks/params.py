@@ -298,7 +298,7 @@ class Params:
         for name, variant in self.variants.items():
             first = known.setdefault(variant.title, name)  # the report tells variants apart by their titles
             require(first == name, f"variants.{name}.title", f"a title of its own, since variants.{first} has this one")
-            whole = not self.compute.compile or getattr(variant.network, "dropout", 0.0) == 0.0
+            whole = not self.compute.compile or variant.dropout == 0.0
             expected = "0 with compute.compile, whose kernels would be made anew for every seed of it"
             require(whole, f"variants.{name}.network.dropout", expected)
 

@@ -52,6 +52,11 @@ class Variant:
         if tuned:
             self._require_tunable()
 
+    @property
+    def dropout(self) -> float:
+        """The network's probability of dropping an activation; 0 for a kind that drops none."""
+        return self.network.dropout if isinstance(self.network, EdmUNetSpec) else 0.0
+
     def _require_guide(self) -> None:
         early = self.sampling.guide == "early"
         kept = not early or self.training.snapshots > 1
@@ -67,5 +72,5 @@ class Variant:
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)
         require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
-        whole = getattr(self.network, "dropout", 0.0) == 0.0
+        whole = self.dropout == 0.0
         require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")

@@ -80,7 +80,7 @@ def test_buffers_are_taken_over_when_the_copy_is_made() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_step_of_training_changes_a_buffer(variant: str) -> None:
-    """Nor does evaluation; else the average would have to follow them."""
+    """Else the average would have to follow them."""
     spec = VARIANTS[variant]
     diffusion = build_diffusion(spec.network, spec.process, 1)
     generator = torch.Generator().manual_seed(0)

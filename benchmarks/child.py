@@ -1,0 +1,31 @@
+"""A measurement in a process of its own, which pays for nothing that another has used and costs no other its turn."""
+
+import subprocess
+import sys
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchmarks.outcomes import Failure
+
+T = TypeVar("T")
+
+
+def result_of_child(kind: TypeAdapter[T], name: str, module: str, arguments: list[str]) -> T | Failure:
+    """Run a module of this package, which prints what came of it as JSON in its last line.
+
+    Args:
+        kind: of the result.
+        name: what a failure is called.
+        module: without the package.
+        arguments: of its command line.
+
+    Returns:
+        The result, or that there is none: the process failed, or was killed. What it said is on stderr.
+    """
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        return kind.validate_json("".join(done.stdout.splitlines()[-1:]))
+    except ValidationError:
+        return Failure(name, f"its process ended with code {done.returncode}")
