@@ -1,5 +1,7 @@
 """The flagship's U-Net: 2x2 pixel blocks at 14x14 and 7x7, noise level and class in every block."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,31 +38,55 @@ class JointEmbedding(nn.Module):
         return F.silu(mixed)
 
 
+class Modulation(nn.Module):
+    """What noise level and class have to say to each block: a scale and a shift for every one of its maps.
+
+    One product of matrices speaks to all blocks, since one for each would cost the time of its launch, and in float32,
+    since so small a product gains nothing from fewer digits.
+
+    Args:
+        width: length of the joint embedding.
+        channels: feature maps of each stage, which is a row of alike blocks.
+        blocks: in each stage.
+    """
+
+    def __init__(self, width: int, channels: Sequence[int], blocks: int) -> None:
+        super().__init__()
+        self.blocks, self.parts = blocks, [2 * blocks * count for count in channels]
+        self.embedding = JointEmbedding(width)
+        self.linear = nn.Linear(width, sum(self.parts))
+
+    def forward(self, level: Tensor, labels: Tensor, keep: Tensor) -> list[Sequence[Tensor]]:
+        """For levels, labels and masks, each of shape (B,): a tensor of shape (B, 2C) for each block of each stage."""
+        with torch.autocast(level.device.type, enabled=False):
+            spoken: Tensor = self.linear(self.embedding(level, labels, keep))
+        stages = torch.split(spoken, self.parts, dim=1)
+        return [stage.reshape(len(stage), self.blocks, -1).unbind(1) for stage in stages]
+
+
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions; the embedding scales and shifts the maps between them (Dhariwal and Nichol 2021).
+    """Two 3x3 convolutions; noise level and class scale and shift the maps between them (Dhariwal and Nichol 2021).
 
     The last convolution starts at zero, so a new block is the identity.
 
     Args:
         channels: feature maps, in and out.
-        embedding: length of the joint embedding.
         dropout: share of the activations dropped before the last convolution.
     """
 
-    def __init__(self, channels: int, embedding: int, dropout: float) -> None:
+    def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         self.norm1 = group_norm(channels, GROUP_SIZE)
         self.conv1 = conv3x3(channels, channels)
-        self.modulate = nn.Linear(embedding, 2 * channels)
         self.norm2 = group_norm(channels, GROUP_SIZE, affine=False)
         self.dropout = SeededDropout(dropout)
         self.conv2 = zeroed(conv3x3(channels, channels))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape, under embeddings of shape (B, embedding)."""
-        scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape, under scales and shifts of shape (B, 2C)."""
+        scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
         hidden: Tensor = self.conv1(F.silu(self.norm1(x)))
-        hidden = self.norm2(hidden) * (1.0 + scale) + shift
+        hidden = torch.addcmul(shift, self.norm2(hidden), 1.0 + scale)
         residual: Tensor = self.conv2(self.dropout(F.silu(hidden)))
         return x + residual
 
@@ -97,13 +123,13 @@ class Encoder(nn.ModuleList):
     """Residual blocks at one size; the output of each is a skip."""
 
     def __init__(self, channels: int, spec: EdmUNetSpec) -> None:
-        super().__init__(ResidualBlock(channels, spec.embedding, spec.dropout) for _ in range(spec.blocks))
+        super().__init__(ResidualBlock(channels, spec.dropout) for _ in range(spec.blocks))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
-        """Map (B, C, H, W) to one tensor of that shape per block."""
+    def forward(self, x: Tensor, modulations: Sequence[Tensor]) -> list[Tensor]:
+        """Map (B, C, H, W), with a modulation (B, 2C) per block, to one tensor of that shape per block."""
         outputs: list[Tensor] = []
-        for block in self:
-            x = block(x, embedding)
+        for block, modulation in zip(self, modulations, strict=True):
+            x = block(x, modulation)
             outputs.append(x)
         return outputs
 
@@ -116,10 +142,11 @@ class Decoder(nn.Module):
         self.merges = nn.ModuleList(nn.Conv2d(2 * channels, channels, kernel_size=1) for _ in range(spec.blocks))
         self.blocks = Encoder(channels, spec)
 
-    def forward(self, x: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
-        """Map (B, C, H, W) and one skip of that shape per block, innermost last, to (B, C, H, W)."""
-        for merge, block, skip in zip(self.merges, self.blocks, reversed(skips), strict=True):
-            x = block(merge(torch.cat([x, skip], dim=1)), embedding)
+    def forward(self, x: Tensor, skips: list[Tensor], modulations: Sequence[Tensor]) -> Tensor:
+        """Map (B, C, H, W), with a modulation (B, 2C) and a skip per block, innermost skip last, to (B, C, H, W)."""
+        steps = zip(self.merges, self.blocks, reversed(skips), modulations, strict=True)
+        for merge, block, skip, modulation in steps:
+            x = block(merge(torch.cat([x, skip], dim=1)), modulation)
         return x
 
 
@@ -134,7 +161,7 @@ class EdmUNet(nn.Module):
     def __init__(self, spec: EdmUNetSpec, images: int = 1) -> None:
         super().__init__()
         wide, deep = spec.channels
-        self.embedding = JointEmbedding(spec.embedding)
+        self.modulation = Modulation(spec.embedding, (wide, deep, deep, wide), spec.blocks)
         self.stem = conv3x3(4 * images, wide)
         self.encoder14 = Encoder(wide, spec)
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * wide, deep, kernel_size=1))
@@ -157,11 +184,11 @@ class EdmUNet(nn.Module):
         Returns:
             Shape (B, 1, 28, 28); zero before training.
         """
-        embedding: Tensor = self.embedding(level, labels, keep)
+        down14, down7, up7, up14 = self.modulation(level, labels, keep)
         blocks = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        at14: list[Tensor] = self.encoder14(self.stem(blocks), embedding)
-        at7: list[Tensor] = self.encoder7(self.down(at14[-1]), embedding)
-        deep: Tensor = self.decoder7(self.attention(at7[-1]), at7, embedding)
-        wide: Tensor = self.decoder14(self.up(deep), at14, embedding)
+        at14: list[Tensor] = self.encoder14(self.stem(blocks), down14)
+        at7: list[Tensor] = self.encoder7(self.down(at14[-1]), down7)
+        deep: Tensor = self.decoder7(self.attention(at7[-1]), at7, up7)
+        wide: Tensor = self.decoder14(self.up(deep), at14, up14)
         answer: Tensor = self.head(wide)
         return F.pixel_shuffle(answer, 2).contiguous()

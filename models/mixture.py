@@ -29,6 +29,7 @@ class GaussianMixture(nn.Module):
         basis: orthonormal columns, shape (P, R).
         means: shape (J, R).
         directions: orthonormal for each component, shape (R, J, rank).
+        places: of each mean along its component's directions, shape (J, rank).
         variances: shape (J, rank).
         rest: shape (J,).
         outside: variance across the subspace, a single number.
@@ -38,6 +39,7 @@ class GaussianMixture(nn.Module):
     basis: Tensor
     means: Tensor
     directions: Tensor
+    places: Tensor
     variances: Tensor
     rest: Tensor
     outside: Tensor
@@ -50,6 +52,7 @@ class GaussianMixture(nn.Module):
         self.register_buffer("basis", torch.eye(PIXELS, subspace))
         self.register_buffer("means", torch.zeros(count, subspace))
         self.register_buffer("directions", torch.eye(subspace, rank)[:, None].repeat(1, count, 1))
+        self.register_buffer("places", torch.zeros(count, rank))
         self.register_buffer("variances", torch.ones(count, rank))
         self.register_buffer("rest", torch.ones(count))
         self.register_buffer("outside", torch.ones(()))
@@ -116,9 +119,8 @@ class GaussianMixture(nn.Module):
 
     def _along(self, z: Tensor) -> Tensor:
         """How far z (B, R) lies from each mean along the component's directions, shape (B, J, rank)."""
-        places = torch.einsum("jr,rjk->jk", self.means, self.directions)
-        distances: Tensor = (z @ self.directions.flatten(1)).view(len(z), *places.shape) - places
-        return distances
+        distances: Tensor = torch.addmm(self.places.flatten(), z, self.directions.flatten(1), beta=-1.0)
+        return distances.view(len(z), *self.places.shape)
 
     def _compare(self, z: Tensor, along: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """How each component sees z: across its directions all is alike, so only what these add is summed over them.

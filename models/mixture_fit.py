@@ -103,6 +103,7 @@ def _store(mixture: GaussianMixture, place: int, component: Component) -> None:
     rank = mixture.variances.shape[1]
     mixture.means[place] = component.mean.float()
     mixture.directions[:, place] = vectors[:, -rank:].float()
+    mixture.places[place] = (component.mean @ vectors[:, -rank:]).float()
     mixture.variances[place] = values[-rank:].float()
     mixture.rest[place] = values[:-rank].mean().float() if len(values) > rank else SMALLEST_VARIANCE
     mixture.log_shares[place] = torch.tensor(component.share).log()

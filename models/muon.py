@@ -16,7 +16,8 @@ NOT_HIDDEN = frozenset({"stem", "head", "embedding", "time_embedding", "class_em
 def orthogonalise(stacks: Sequence[Tensor]) -> list[Tensor]:
     """Push every singular value towards 1 and keep the singular vectors.
 
-    After division by the Frobenius norm, five Newton-Schulz steps X <- P X with P = a I + b G + c G^2 and G = X X^T.
+    After division by the Frobenius norm, five Newton-Schulz steps X <- P X with P = a I + b G + c G^2 and G = X X^T, or
+    their transpose where that makes G smaller.
     The coefficients favour speed over accuracy: singular values that are not tiny end between about 0.7 and 1.2.
 
     Args:
@@ -25,12 +26,14 @@ def orthogonalise(stacks: Sequence[Tensor]) -> list[Tensor]:
     Returns:
         The same shapes.
     """
-    wide = [_unit(stack.mT if stack.shape[1] > stack.shape[2] else stack) for stack in stacks]
-    products = _quintic_products([matrices @ matrices.mT for matrices in wide])
-    results = [product @ matrices for product, matrices in zip(products, wide, strict=True)]
-    return [
-        result.mT if stack.shape[1] > stack.shape[2] else result for result, stack in zip(results, stacks, strict=True)
-    ]
+    units = [_unit(stack) for stack in stacks]
+    products = _quintic_products([x.mT @ x if _tall(x) else x @ x.mT for x in units])
+    # P is symmetric, so X P is the transpose of P X^T
+    return [x @ product if _tall(x) else product @ x for x, product in zip(units, products, strict=True)]
+
+
+def _tall(matrices: Tensor) -> bool:
+    return matrices.shape[1] > matrices.shape[2]
 
 
 def _unit(matrices: Tensor) -> Tensor:

@@ -94,15 +94,27 @@ def test_a_hidden_label_is_irrelevant_exactly(network: nn.Module) -> None:
     assert moved(network, (x, level, (labels + 1) % 10, hidden), (x, level, labels, hidden)) == 0.0
 
 
-def test_every_block_hears_the_embedding() -> None:
-    block = awakened(ResidualBlock(16, 8, 0.0))
+def test_every_block_hears_its_modulation() -> None:
+    block = awakened(ResidualBlock(16, 0.0))
     x = torch.randn(2, 16, 7, 7, generator=torch.Generator().manual_seed(3))
-    assert moved(block, (x, torch.ones(2, 8)), (x, torch.zeros(2, 8))) > 1e-3
+    assert moved(block, (x, torch.ones(2, 32)), (x, torch.zeros(2, 32))) > 1e-3
+
+
+def test_each_block_has_a_modulation_of_its_own(network: nn.Module) -> None:
+    assert isinstance(network, EdmUNet)
+    heard: list[Tensor] = []
+    stages = (network.encoder14, network.encoder7, network.decoder7.blocks, network.decoder14.blocks)
+    for block in (block for stage in stages for block in stage):
+        block.register_forward_hook(lambda _, args, __: heard.append(args[1]))
+    _, level, labels, keep = inputs()
+    network(*inputs())
+    spoken = network.modulation.linear(network.modulation.embedding(level, labels, keep))
+    assert_close(torch.cat(heard, dim=1), spoken, rtol=0.0, atol=0.0)
 
 
 def test_a_new_block_is_the_identity() -> None:
     x = torch.randn(2, 16, 7, 7, generator=torch.Generator().manual_seed(3))
-    assert_close(ResidualBlock(16, 8, 0.0)(x, torch.ones(2, 8)), x, rtol=0.0, atol=0.0)
+    assert_close(ResidualBlock(16, 0.0)(x, torch.ones(2, 32)), x, rtol=0.0, atol=0.0)
 
 
 def test_every_parameter_gets_a_gradient(network: nn.Module) -> None:
