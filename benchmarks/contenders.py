@@ -98,6 +98,8 @@ ENTRIES = (
     Entry("course", "own", "course"),
     Entry("diffusers", "diffusers_unet", 1e-4),
     Entry("diffusers", "diffusers_unet", 5e-4),
+    Entry("denoising-diffusion-pytorch", "lucidrains_unet", 1e-4),
+    Entry("denoising-diffusion-pytorch", "lucidrains_unet", 5e-4),
 )
-PEERS = ("diffusers",)
+PEERS = ("diffusers", "denoising-diffusion-pytorch")
 """Packages whose versions stand beside the results."""

@@ -20,24 +20,18 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from benchmarks.contenders import Setup
-from models.noise import ImageNoise
-from models.pixels import from_signed, to_signed
-from tasks.batches import BatchOrder
-from tasks.dataset import load_split
+from benchmarks.noise_predictor import TIMES, NoisePredictor
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.sample import Array
-from tasks.seeds import derived_seed, torch_generator
+from tasks.seeds import derived_seed
 
 CHANNELS = (32, 64, 128)
 GROUPS = 8
-BATCH = 64
-TIMES = 1000
-SAMPLING_STEPS = 20
 WARM_UP = 0.05
 """Share of the time over which the learning rate rises."""
 
 
-class DiffusersUNet:
+class DiffusersUNet(NoisePredictor):
     """UNet2DModel in training.
 
     Args:
@@ -46,60 +40,37 @@ class DiffusersUNet:
     """
 
     def __init__(self, setup: Setup, lr: float) -> None:
-        split, seed = load_split("train"), setup.params.seed
-        self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
-        self._order = BatchOrder(len(split), BATCH, seed, setup.device)
-        self.network = new_unet(derived_seed(seed, "weights")).to(setup.device)
-        self._averaged = copy.deepcopy(self.network).eval()
-        self._weights = list(self.network.parameters())
-        self._noising = DDPMScheduler(num_train_timesteps=TIMES)
+        network = new_unet(derived_seed(setup.params.seed, "weights")).to(setup.device)
+        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES)
+        super().__init__(setup, network, solver, f"AdamW at {lr:g}")
+        self._averaged = copy.deepcopy(network).eval()
+        self._noising, self._lr = DDPMScheduler(num_train_timesteps=TIMES), lr
         self._optimizer = torch.optim.AdamW(
-            self._weights, lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
+            self.weights, lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
         )
-        self._ema = EMAModel(self._weights, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75, foreach=True)
-        self._setup, self._lr, self._done = setup, lr, 0
-        self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
-        self.settings = f"steps of {self.batch}, AdamW at {lr:g}, DPM-Solver++(2M)"
+        self._ema = EMAModel(self.weights, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75, foreach=True)
 
-    def step(self, share: float) -> bool:
-        """See :class:`benchmarks.contenders.Contender`."""
-        loss = self.loss()
-        if not math.isfinite(loss.item()):
-            raise ArithmeticError(f"step {self._done + 1}: loss is {loss.item()}")
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+    def error(self, x0: Tensor, eps: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`NoisePredictor.error`."""
+        seen = self.network(self._noising.add_noise(x0, eps, times), times, class_labels=labels)
+        return F.mse_loss(seen.sample.float(), eps)
+
+    def update(self, share: float) -> None:
+        """See :meth:`NoisePredictor.update`."""
         self._optimizer.param_groups[0]["lr"] = self._lr * lr_factor(share)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self._ema.step(self._weights)
-        self._done += 1
-        return True
+        self._ema.step(self.weights)
 
-    def loss(self) -> Tensor:
-        """See :class:`benchmarks.contenders.Contender`."""
-        seed, device = self._setup.params.seed, self._setup.device
-        chosen = self._order.indices(self._done)
-        generator = torch_generator(seed, "train", self._done)
-        x0 = to_signed(self._images[chosen])[:, None]
-        eps = torch.randn(x0.shape, generator=generator).to(device)
-        times = torch.randint(0, TIMES, (len(x0),), generator=generator).to(device)
-        with self._setup.precision:
-            seen = self.network(self._noising.add_noise(x0, eps, times), times, class_labels=self._labels[chosen])
-        return F.mse_loss(seen.sample.float(), eps)
-
-    @torch.no_grad()
     def draw(self, labels: Array, seeds: Array) -> Tensor:
-        """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights."""
-        device = self._setup.device
+        """See :meth:`NoisePredictor.draw`."""
         self._ema.copy_to(self._averaged.parameters())
-        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES)
-        solver.set_timesteps(SAMPLING_STEPS)
-        classes, x = torch.from_numpy(labels).to(device), ImageNoise(seeds.tolist()).draw().to(device)
-        for time in solver.timesteps:
-            with self._setup.precision:
-                seen = self._averaged(x, time, class_labels=classes)
-            x = solver.step(seen.sample.float(), time, x).prev_sample
-        return from_signed(x).squeeze(1).cpu()
+        return super().draw(labels, seeds)
+
+    def predict(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`NoisePredictor.predict`."""
+        eps: Tensor = self._averaged(x, times, class_labels=labels).sample
+        return eps
 
 
 def new_unet(seed: int) -> nn.Module:

@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from models.intervals import Interval
 
+TARGETS = (10.0, 5.0, 3.0)
+"""FIDs whose times are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -17,13 +20,26 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How good drawings are, from how many that is told, and how many were made in a second."""
+
+    quality: Quality
+    judged: int
+    drawn_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """A contender after some seconds of training on so many images: how good its drawings are, and how fast made."""
+    """A contender after some seconds of training on so many images, and what it draws then."""
 
     seconds: float
     images: int
-    quality: Quality
-    drawn_per_second: float
+    look: Look
+
+    @property
+    def quality(self) -> Quality:
+        """How good its drawings are."""
+        return self.look.quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
-from benchmarks.outcomes import Failure, Outcome, Quality, best_of
+from benchmarks.outcomes import TARGETS, Failure, Outcome, Quality, best_of
+from benchmarks.quality import FAR, GLANCE
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import (
-    TARGETS,
     image_cost_table,
     left_out,
     quality_table,
@@ -92,6 +92,7 @@ def summary(results: Results) -> dict[str, Any]:
                 "images_per_second": outcome.images_per_second,
                 "times": [time_cell(target, outcome.checks) for target in TARGETS],
                 "fid": outcome.checks[-1].quality.fid.to_json(),
+                "judged": outcome.checks[-1].look.judged,
             }
             for outcome in best_of(results.outcomes)
         ],
@@ -166,4 +167,9 @@ def compared(results: Results, best: list[Outcome]) -> str:
         f"trained one after another on the same images in {results.precision} for at most {limits.seconds:g} s each"
     )
     judged = f"judged by the project's critic on {limits.images} images, equally many of every class"
-    return f"From `make bench`: {settings}, {trained}, and {judged}."
+    glance = (
+        f"Where {GLANCE} of them already have an FID above {FAR:g}, no more are drawn."
+        if limits.images > GLANCE
+        else ""
+    )
+    return f"From `make bench`: {settings}, {trained}, and {judged}. {glance}".strip()

@@ -4,12 +4,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from benchmarks.growth import ImageCost, TrainingCost
-from benchmarks.outcomes import Check, Failure, Outcome, Quality, seconds_to
+from benchmarks.outcomes import TARGETS, Check, Failure, Outcome, Quality, seconds_to
 from benchmarks.samplers import SamplerResult
 from models.intervals import Interval
-
-TARGETS = (10.0, 5.0, 3.0)
-"""FIDs whose times are told."""
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -21,13 +18,16 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def quality_table(outcomes: Sequence[Outcome], real: Quality) -> str:
     """How good each contender is when its training ends, above as many real test images."""
     ends = [(outcome.name, outcome.checks[-1]) for outcome in outcomes]
-    rows = [[name, f"{end.seconds:.0f}", f"{end.images:,}", *_quality_cells(end.quality)] for name, end in ends]
-    floor = ["real test images", "", "", *_quality_cells(real)]
-    return markdown_table(["", "training, s", "images seen", "FID", "class accuracy"], [*rows, floor])
+    rows = [
+        [name, f"{end.seconds:.0f}", f"{end.images:,}", f"{end.look.judged:,}", *_quality_cells(end.quality)]
+        for name, end in ends
+    ]
+    floor = ["real test images", "", "", "", *_quality_cells(real)]
+    return markdown_table(["", "training, s", "images seen", "judged", "FID", "class accuracy"], [*rows, floor])
 
 
 def time_table(outcomes: Sequence[Outcome]) -> str:
-    """Seconds of training to each of :data:`TARGETS`."""
+    """Seconds of training to each of :data:`benchmarks.outcomes.TARGETS`."""
     rows = ([outcome.name, *(time_cell(target, outcome.checks) for target in TARGETS)] for outcome in outcomes)
     return markdown_table(["", *(f"to FID {target:g}" for target in TARGETS)], rows)
 
@@ -42,7 +42,7 @@ def time_cell(target: float, checks: Sequence[Check]) -> str:
 
 def training_table(outcomes: Sequence[Outcome]) -> str:
     """Size and speed of training, also as shares of what a convolution reaches in each precision."""
-    precisions = list(dict.fromkeys(name for outcome in outcomes for name in outcome.convolution_gflops))
+    precisions = sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
     shares = [f"of {name}" for name in precisions]
     head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", *shares, "peak memory, MB"]
     return markdown_table(head, (_training_row(outcome, precisions) for outcome in outcomes))
@@ -50,7 +50,9 @@ def training_table(outcomes: Sequence[Outcome]) -> str:
 
 def sampling_table(outcomes: Sequence[Outcome]) -> str:
     """Speed of sampling, the median over the checks."""
-    rows = ([it.name, f"{it.evaluations}", f"{median(c.drawn_per_second for c in it.checks):.0f}"] for it in outcomes)
+    rows = (
+        [it.name, f"{it.evaluations}", f"{median(c.look.drawn_per_second for c in it.checks):.0f}"] for it in outcomes
+    )
     return markdown_table(["", "evaluations an image", "images/s"], rows)
 
 

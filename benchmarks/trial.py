@@ -81,7 +81,7 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
     contender = build(setup)
 
     def look(seconds: float, images: int) -> Check:
-        check = Check(seconds, images, *referee.drawn(contender))
+        check = Check(seconds, images, referee.drawn(contender))
         sys.stderr.write(f"{entry.name}, {contender.settings}: FID {check.quality.fid.value:.2f} at {seconds:.0f} s\n")
         return check
 

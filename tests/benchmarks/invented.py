@@ -1,6 +1,6 @@
 """Outcomes of trainings that never were."""
 
-from benchmarks.outcomes import Check, Outcome, Quality
+from benchmarks.outcomes import Check, Look, Outcome, Quality
 from models.intervals import Interval
 
 
@@ -10,7 +10,7 @@ def quality(fid: float, accuracy: float = 0.8) -> Quality:
 
 def checks(*points: tuple[float, float]) -> tuple[Check, ...]:
     """Checks after seconds of training, with an FID each."""
-    return tuple(Check(seconds, int(100 * seconds), quality(fid), 50.0) for seconds, fid in points)
+    return tuple(Check(seconds, int(100 * seconds), Look(quality(fid), 100, 50.0)) for seconds, fid in points)
 
 
 def outcome(name: str, *points: tuple[float, float], settings: str = "steps of 64") -> Outcome:

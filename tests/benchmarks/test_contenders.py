@@ -1,15 +1,20 @@
 """Contenders train and draw as they say."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
 from benchmarks.contenders import ENTRIES, Setup
 from benchmarks.diffusers_unet import DiffusersUNet, lr_factor
+from benchmarks.lucidrains_unet import LucidrainsUNet, new_diffusion
+from benchmarks.noise_predictor import NoisePredictor
 from benchmarks.own import NO_CHECKPOINTS, Own
 from benchmarks.quality import Referee
 from tasks.config import PARAMS, load_params
@@ -45,7 +50,7 @@ def test_a_variant_trains_and_draws_as_in_its_stages(variant: str, workspace: Pa
     assert not NO_CHECKPOINTS.exists()
 
 
-def assert_draws_repeat(contender: Own | DiffusersUNet) -> Tensor:
+def assert_draws_repeat(contender: Own | NoisePredictor) -> Tensor:
     drawn = contender.draw(LABELS, SEEDS)
     assert (drawn.shape, drawn.dtype) == ((10, 28, 28), torch.uint8)
     assert torch.equal(contender.draw(LABELS, SEEDS), drawn)
@@ -62,16 +67,35 @@ def test_a_variant_draws_from_its_seeds_and_has_a_loss_to_count(variant: str, wo
     assert contender.loss().requires_grad
 
 
+SMALL = {"noise_predictor.BATCH": 8, "noise_predictor.SAMPLING_STEPS": 3}
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers
-def test_the_peer_trains_and_draws_from_its_averaged_weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, small in {"CHANNELS": (32, 32), "BATCH": 8, "SAMPLING_STEPS": 3}.items():
-        monkeypatch.setattr(f"benchmarks.diffusers_unet.{name}", small)
-    contender = DiffusersUNet(SETUP, 0.001)
+@pytest.mark.parametrize(
+    ("peer", "small"),
+    [
+        (DiffusersUNet, {"diffusers_unet.CHANNELS": (32, 32)}),
+        (LucidrainsUNet, {"lucidrains_unet.WIDTH": 8, "lucidrains_unet.WIDER": (1, 1)}),
+    ],
+)
+def test_a_peer_trains_and_draws_from_its_averaged_weights(
+    peer: Callable[[Setup, float], NoisePredictor],
+    small: dict[str, Any],
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (SMALL | small).items():
+        monkeypatch.setattr(f"benchmarks.{name}", value)
+    contender = peer(SETUP, 0.001)
     before = assert_draws_repeat(contender)
     assert contender.step(0.5)
     assert contender.step(0.5)
     assert not torch.equal(contender.draw(LABELS, SEEDS), before)
     assert contender.loss().requires_grad
+
+
+def test_the_peer_without_a_solver_is_drawn_by_one_of_its_own_noise_schedule(workspace: Path) -> None:
+    assert_close(LucidrainsUNet(SETUP, 0.001).solver.alphas_cumprod, new_diffusion(0).alphas_cumprod)
 
 
 def test_the_peers_rate_rises_and_falls_once() -> None:
@@ -105,12 +129,26 @@ def test_every_contender_is_asked_for_the_same_images_equally_many_of_each_class
     fit_small_critic()
     referee = Referee(SETUP.params, 40)
     first, second = Asked(), Asked()
-    nothing, speed = referee.drawn(first)
+    found = referee.drawn(first)
     referee.drawn(second)
     labels, seeds = balanced_requests(4, SEED)
     assert np.bincount(first.labels).tolist() == [4] * 10
     assert (first.labels, first.seeds) == (second.labels, second.seeds) == (labels.tolist(), seeds.tolist())
-    assert speed > 0.0
+    assert found.judged == 40
+    assert found.drawn_per_second > 0.0
+    nothing = found.quality
     assert nothing.fid.low <= nothing.fid.value
     assert referee.real().fid.value < nothing.fid.value
     assert referee.real().accuracy.value > nothing.accuracy.value == 0.1
+
+
+@pytest.mark.parametrize(("far", "asked"), [(0.0, [20]), (1e6, [20, 40])])
+def test_where_a_glance_is_far_from_all_targets_no_more_images_are_drawn(
+    far: float, asked: list[int], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_small_critic()
+    monkeypatch.setattr("benchmarks.quality.GLANCE", 20)
+    monkeypatch.setattr("benchmarks.quality.FAR", far)
+    contender = Asked()
+    found = Referee(SETUP.params, 40).drawn(contender)
+    assert (found.judged, len(contender.labels)) == (asked[-1], sum(asked))

@@ -66,8 +66,8 @@ def test_the_page_tells_everything_once() -> None:
         "float32 for at most 20 s each, and judged by the project's critic on 100 images, equally many of every class."
     )
     assert max(map(len, text.splitlines())) <= 120
-    assert "| own | 20 | 2,000 | 5.00 (2.50 to 10.00) | 0.800 |" in text
-    assert "| real test images |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
+    assert "| own | 20 | 2,000 | 100 | 5.00 (2.50 to 10.00) | 0.800 |" in text
+    assert "| real test images |  |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
     assert "| peer | not within 20 s | not within 20 s | not within 20 s |" in text
     assert "| Heun | 5 | 42 | 2.00 (1.00 to 4.00) | 0.800 |" in text
     assert "| 32 x 0.5 | 300,000 | 64 | 500 | 40 | 900 |" in text

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.limits import Limits
-from benchmarks.outcomes import Check
+from benchmarks.outcomes import Check, Look
 from benchmarks.trial import TrainingClock, train
 from tasks.sample import Array
 from tests.benchmarks.invented import quality
@@ -54,7 +54,7 @@ def trained(seconds: float, steps: int) -> tuple[list[tuple[float, int]], list[t
 
     def look(after: float, images: int) -> Check:
         time.now += 1000.0  # judging takes its time
-        return Check(after, images, quality(1.0), 1.0)
+        return Check(after, images, Look(quality(1.0), 100, 1.0))
 
     checks, marks = train(contender, TrainingClock(time), LIMITS, look)
     return [(check.seconds, check.images) for check in checks], marks, contender.shares

@@ -230,6 +230,7 @@ def test_the_comparison_with_other_libraries_names_its_machine(page: Page) -> No
         "512",
         "24 s",
         "2.50 (2.25 to 2.75)",
+        "1,000 images a look, or 500 where these are far from all of them",
     ):
         assert said in section
 

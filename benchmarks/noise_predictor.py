@@ -1,0 +1,86 @@
+"""What peers that predict the noise of a DDPM have in common: their batches, a step, and drawing by DPM-Solver++."""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor, nn
+
+from benchmarks.contenders import Setup
+from models.noise import ImageNoise
+from models.pixels import from_signed, to_signed
+from tasks.batches import BatchOrder
+from tasks.dataset import load_split
+from tasks.sample import Array
+from tasks.seeds import torch_generator
+
+BATCH = 64
+TIMES = 1000
+SAMPLING_STEPS = 20
+GRAD_CLIP = 1.0
+
+
+class NoisePredictor(ABC):
+    """A peer's network in training; see :class:`benchmarks.contenders.Contender`.
+
+    Args:
+        setup: see there.
+        network: untrained, on the device of the setup.
+        solver: of the peer's noise schedule.
+        settings: how it is trained, in a few words.
+    """
+
+    def __init__(self, setup: Setup, network: nn.Module, solver: DPMSolverMultistepScheduler, settings: str) -> None:
+        split = load_split("train")
+        self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
+        self._order = BatchOrder(len(split), BATCH, setup.params.seed, setup.device)
+        self.network, self.weights = network, list(network.parameters())
+        self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
+        self.settings = f"steps of {self.batch}, {settings}, DPM-Solver++(2M)"
+        self._setup, self.solver, self._done = setup, solver, 0
+
+    @abstractmethod
+    def error(self, x0: Tensor, eps: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        """The peer's own training loss: how badly it tells the noise of images (B, 1, 28, 28) in [-1, 1]."""
+
+    @abstractmethod
+    def update(self, share: float) -> None:
+        """Move the weights along their clipped gradients, when a share of the time is gone, and average them."""
+
+    @abstractmethod
+    def predict(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        """The noise in images (B, 1, 28, 28) at times (B,), as the averaged weights see it."""
+
+    def step(self, share: float) -> bool:
+        """See :class:`benchmarks.contenders.Contender`."""
+        loss = self.loss()
+        if not math.isfinite(loss.item()):
+            raise ArithmeticError(f"step {self._done + 1}: loss is {loss.item()}")
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.weights, GRAD_CLIP)
+        self.update(share)
+        self._done += 1
+        return True
+
+    def loss(self) -> Tensor:
+        """See :class:`benchmarks.contenders.Contender`."""
+        chosen = self._order.indices(self._done)
+        generator = torch_generator(self._setup.params.seed, "train", self._done)
+        x0 = to_signed(self._images[chosen])[:, None]
+        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        times = torch.randint(0, TIMES, (len(x0),), generator=generator).to(x0.device)
+        with self._setup.precision:
+            return self.error(x0, eps, times, self._labels[chosen])
+
+    @torch.no_grad()
+    def draw(self, labels: Array, seeds: Array) -> Tensor:
+        """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights."""
+        device, solver = self._setup.device, self.solver
+        solver.set_timesteps(SAMPLING_STEPS)
+        classes, x = torch.from_numpy(labels).to(device), ImageNoise(seeds.tolist()).draw().to(device)
+        for time in solver.timesteps:
+            with self._setup.precision:
+                eps = self.predict(x, time.to(device).expand(len(x)), classes)
+            (x,) = solver.step(eps.float(), time, x, return_dict=False)
+        return from_signed(x).squeeze(1).cpu()
