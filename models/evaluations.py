@@ -1,9 +1,21 @@
 """Where a sampler has the network look on its way from noise to picture, and what that costs; without torch."""
 
 import itertools
+from dataclasses import replace
 
 from models.sigma_levels import churned, sigma_grid, within
 from models.spec import SamplerSpec, SigmaSamplerSpec
+
+SAME_AS_2M = {"dpmpp_3m": 4, "ipndm": 2, "unipc": 2}
+"""Up to how many steps a sampler draws the images of DPM-Solver++(2M): it first looks back at what is in sight, and
+takes its last steps in lower order again."""
+
+
+def plainest(sampler: SamplerSpec) -> SamplerSpec:
+    """The simplest sampler that draws the same images, but for rounding; mostly the same."""
+    if isinstance(sampler, SigmaSamplerSpec) and sampler.steps <= SAME_AS_2M.get(sampler.kind, 0):
+        return replace(sampler, kind="dpmpp_2m")
+    return sampler
 
 
 def evaluations(sampler: SamplerSpec) -> int:

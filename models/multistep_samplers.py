@@ -128,7 +128,7 @@ def dpmpp_2m(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterat
 
 
 def dpmpp_3m(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[SampleStep]:
-    """DPM-Solver++(3M), the third-order form of the same method; arguments as for :func:`multistep`."""
+    """DPM-Solver++(3M), which looks back one step more; arguments as for :func:`multistep`, order in its step."""
     return multistep(look, sigmas, x, advance_dpmpp, 3)
 
 
@@ -162,11 +162,14 @@ def unipc(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[
 
 
 def advance_dpmpp(seen: list[Seen], following: float) -> Tensor:
-    """A step of DPM-Solver++ of first, second or third order (Lu et al. 2022, equation 4.3 and algorithm 2).
+    """A step of DPM-Solver++ from one, two or three evaluations (Lu et al. 2022, equation 4.3 and algorithm 2).
 
-    Second order, with h_1 the length of the step before:
+    From two, with h_1 the length of the step before:
 
         x' = exp(-h) * x + (1 - exp(-h)) * (D_0 + h / (2 * h_1) * (D_0 - D_1))
+
+    From three it is the form that the authors' code and diffusers share: exact where D is linear in lambda, while the
+    curvature of D counts for half of what it does, so its order is still the second; UniPC's is the third.
     """
     now = seen[0]
     decay = following / now.sigma

@@ -31,7 +31,7 @@ class Guess:
 
     Attributes:
         x0: the clean images it expects, shape (B, 1, 28, 28).
-        error: root mean square of a pixel's error in it, shape (B, 1, 1, 1).
+        error: root mean square of a pixel's error in it where the label is known, shape (B, 1, 1, 1).
         seen: what the network is shown, of about unit variance, shape (B, images_shown, 28, 28).
     """
 

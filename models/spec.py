@@ -258,8 +258,8 @@ class DiscreteSamplerSpec:
 class SigmaSamplerSpec:
     """Samplers over sigma: of the probability-flow ODE, and jumps.
 
-    Heun (Karras et al. 2022), DPM-Solver++ of second and third order (Lu et al. 2022), iPNDM (Zhang and Chen 2023),
-    UniPC (Zhao et al. 2023), and consistency (Song et al. 2023), which suits a model that was tuned to jump.
+    Heun (Karras et al. 2022), DPM-Solver++ from two and three evaluations (Lu et al. 2022), iPNDM (Zhang and Chen
+    2023), UniPC (Zhao et al. 2023), and consistency (Song et al. 2023), which suits a model that was tuned to jump.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

@@ -7,7 +7,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluations import evaluations, led_nowhere
+from models.evaluations import evaluations, led_nowhere, plainest
 from models.spec import DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
@@ -93,7 +93,7 @@ def own_attempt(spec: Variant) -> Attempt:
 
 
 def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
-    """The samplers to try, each once and at its smallest budget, beside the variant's own.
+    """The samplers to try, those of other images than all others, at their smallest budget, beside the variant's own.
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
     starts from its prior, its own is tried from pure noise too. What jumps is tried with other numbers of jumps alone.
@@ -106,8 +106,8 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
     found: dict[SamplerSpec, Attempt] = {}
     for budget in sorted(sweep.evaluations):
         for sampler in _within(budget, spec, sweep):
-            found.setdefault(sampler, Attempt(budget, sampler))
-    found.pop(_as_ddim(spec.sampling), None)
+            found.setdefault(plainest(sampler), Attempt(budget, sampler))
+    found.pop(plainest(_as_ddim(spec.sampling)), None)
     return list(found.values())
 
 

@@ -6,16 +6,20 @@ sampler's own error.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
 from models.diffusion import SampleStep
 from models.discrete_samplers import ReverseStep, ddim_step, generate_samples, looking, remove_noise
-from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
+from models.edm import MULTISTEP
+from models.evaluations import SAME_AS_2M
+from models.multistep_samplers import Seen, advance_dpmpp, dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.samplers import Predict, PredictInParts
 from models.schedule import NoiseSchedule, audit, linear_schedule
 from models.sigma_levels import sigma_grid
@@ -73,6 +77,16 @@ def test_sigma_samplers_return_mean_and_spread(solver: Solver) -> None:
     assert b * (STD**2 + SIGMA_MAX**2) ** 0.5 == pytest.approx(STD, rel=5e-3)
 
 
+@pytest.mark.parametrize("kind", SAME_AS_2M)
+def test_samplers_of_few_steps_draw_the_images_of_the_plainest(kind: str) -> None:
+    """And of one step more, other ones."""
+    solver, plain = (remembering(MULTISTEP[name]) for name in (kind, "dpmpp_2m"))
+    for steps in range(1, SAME_AS_2M[kind] + 1):
+        assert ode_result(solver, steps) == pytest.approx(ode_result(plain, steps), abs=1e-12)
+    steps = SAME_AS_2M[kind] + 1
+    assert ode_result(solver, steps) != pytest.approx(ode_result(plain, steps), rel=1e-9)
+
+
 def error_of_spread(solver: Solver, steps: int) -> float:
     return abs(ode_result(solver, steps)[1] * (STD**2 + SIGMA_MAX**2) ** 0.5 / STD - 1.0)
 
@@ -81,11 +95,27 @@ def error_of_spread(solver: Solver, steps: int) -> float:
 def test_sigma_samplers_are_of_their_order(solver: Solver) -> None:
     """Twice the steps, a quarter of the error; UniPC, whose corrector mends its first steps too, a sixteenth.
 
-    Those that look back further reach higher orders on the way, but keep the error of their first two steps.
+    The curvature of DPM-Solver++(3M) counts for half, and iPNDM keeps the error of its first two steps.
     """
     errors = [error_of_spread(solver, steps) for steps in (128, 256, 512, 1024)]
     ratios = [coarse / fine for coarse, fine in itertools.pairwise(errors)]
     assert ratios == pytest.approx([16.0 if solver is UNIPC else 4.0] * 3, rel=0.15)
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.7])
+def test_three_evaluations_count_a_slope_in_full_and_a_curvature_by_half(bend: float) -> None:
+    """D = 0.3 + 0.5 l + bend l^2 in l = lambda - lambda_0, on unequal steps, against the integral in closed form."""
+    levels, h, x = (1.0, 1.3, 2.1), 0.4, torch.tensor([0.8], dtype=torch.float64)
+
+    def predicted(sigma: float) -> Tensor:
+        place = -math.log(sigma)
+        return torch.tensor([0.3 + 0.5 * place + bend * place**2], dtype=torch.float64)
+
+    decay = math.exp(-h)
+    moments = (1.0 - decay, h - 1.0 + decay, h**2 - 2.0 * (h - 1.0 + decay))  # of l^k exp(l - h) from 0 to h
+    wanted = decay * x + 0.3 * moments[0] + 0.5 * moments[1] + 0.5 * bend * moments[2]
+    seen = [Seen(sigma, x, predicted(sigma)) for sigma in levels]
+    assert_close(advance_dpmpp(seen, decay * levels[0]), wanted)
 
 
 def test_looking_back_further_pays() -> None:

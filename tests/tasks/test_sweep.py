@@ -89,6 +89,12 @@ def test_what_is_asked_for_twice_or_has_too_many_steps_is_not_tried() -> None:
     assert described(candidates(COURSE, replace(SWEEP, evaluations=(3, 11)))) == [(3, "DDIM", 3), (3, "DDPM", 3)]
 
 
+def test_samplers_of_the_same_images_are_tried_once() -> None:
+    """In two steps none looks back, and in four DPM-Solver++(3M) does not look further than the variant's own."""
+    asked = replace(SWEEP, evaluations=(2, 4), samplers=("dpmpp_3m", "unipc"))
+    assert described(candidates(NOISY, asked)) == [(2, "DPM-Solver++(3M)", 2), (4, "UniPC", 4)]
+
+
 def test_a_sampler_that_two_budgets_ask_for_belongs_to_the_smaller() -> None:
     twice = replace(SWEEP, evaluations=(10, 9), samplers=("heun",))
     assert described(candidates(NOISY, twice)) == [(9, "Heun", 9)]
