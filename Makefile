@@ -16,7 +16,7 @@ report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model 
 	@python -m tasks.config
 	@python -m flows.pipeline
 
-full: .venv/.runtime ## Build the report with the experiments of profiles/full.yaml, in builds/full (under an hour on 2 cores)
+full: .venv/.runtime ## Build the report with the experiments of profiles/full.yaml, in builds/full (about an hour on 2 cores)
 	@python -m tasks.config full
 	@python -m flows.pipeline --profile full
 
@@ -39,7 +39,7 @@ lint: .venv/.dev ## Check style and types
 	@ruff format --check .
 	@mypy
 
-bench: .venv/.dev ## Compare the models with those of other libraries, side by side, in a finished build (about 90 minutes on 2 cores)
+bench: .venv/.dev ## Compare the models with those of other libraries, side by side, in a finished build (about 100 minutes on 2 cores)
 	@python -m benchmarks.run
 
 ui: .venv/.runtime ## Start the Prefect and MLflow servers on this machine and print their addresses

@@ -8,6 +8,7 @@ n-th training before any comes to the next, and the table is written after each,
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -41,10 +42,20 @@ FIGURES = ("fid", "accuracy", "recall")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training and what came of it: the critic's figures by name."""
+    """A training and what came of it.
+
+    Attributes:
+        arm: its name.
+        repeat: which of the arm's trainings.
+        seconds: that it took.
+        evaluations: how often the network looks at each image that is drawn.
+        figures: the critic's, by name.
+    """
 
     arm: str
     repeat: int
+    seconds: float
+    evaluations: int
     figures: dict[str, float]
 
 
@@ -131,14 +142,16 @@ def trained(arm: Arm, repeat: int, size: Size) -> Trained:
     steps = max(spec.training.snapshots, round(size.share * spec.training.steps))
     spec = replace(spec, training=replace(spec.training, steps=steps, repeat=repeat))
     setup = setup_of(replace(params, variants={VARIANT: spec}))
-    return Trained(arm.name, repeat, figures_of(setup, arm, size.images))
-
-
-def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
-    """The critic's figures of a training's images, drawn in blocks of ``sample.batch``."""
+    start = time.monotonic()
     own = Own(setup, VARIANT, arm.arrange)
     while own.step(0.0):
         pass
+    seconds = time.monotonic() - start
+    return Trained(arm.name, repeat, seconds, own.evaluations, figures_of(own, setup, size.images))
+
+
+def figures_of(own: Own, setup: Setup, images: int) -> dict[str, float]:
+    """The critic's figures of a trained variant's images, drawn in blocks of ``sample.batch``."""
     referee = Referee(setup.params, images)
     found = referee.bench.figures(referee.bench.look(*referee.images_of(own)))
     return {name: float(found[name]) for name in FIGURES}
@@ -146,15 +159,16 @@ def figures_of(setup: Setup, arm: Arm, images: int) -> dict[str, float]:
 
 def page(found: Sequence[Trained], size: Size) -> str:
     """The results for people."""
-    head = ["", "trainings", "FID", "less as it is", "class accuracy", "recall"]
-    rows = [row for arm in ARMS if (row := _row(arm.name, found))]
+    head = ["", "trainings", "s", "evaluations", "FID", "beside", "more", "class accuracy", "recall"]
+    rows = [row for arm in ARMS if (row := _row(arm, found))]
     return f"""# What the flagship's settings are worth
 
 From `python -m benchmarks.ablations`: means over trainings of {size.share:.0%} of their steps, {size.images} images
-each, judged by the build's critic.
-*Less as it is* is the mean difference of FID between trainings of the same number, which share first weights, batches
-and noise, with its {CONFIDENCE:.0%} interval (Student's t), not adjusted for the number of arms; below 0 is better than
-the flagship as it is.
+each, judged by the build's critic; *s* are the seconds of a training.
+*More* is the mean difference of FID from the arm under *beside*, which differs in one thing, between trainings of the
+same number; these share first weights, batches and noise as far as what is changed has them in common. Its
+{CONFIDENCE:.0%} interval (Student's t) is not adjusted for the number of arms. Below 0 the images are nearer to real
+ones, which is worth something where seconds and evaluations are no more.
 
 {markdown_table(head, rows)}
 
@@ -162,16 +176,17 @@ the flagship as it is.
 """
 
 
-def _row(name: str, found: Sequence[Trained]) -> list[str]:
+def _row(arm: Arm, found: Sequence[Trained]) -> list[str]:
     """An arm's means; empty where none of its trainings came to anything."""
-    mine = {each.repeat: each.figures for each in found if each.arm == name}
+    mine = {each.repeat: each for each in found if each.arm == arm.name}
     if not mine:
         return []
-    fid, accuracy, recall = (fmean(figures[key] for figures in mine.values()) for key in FIGURES)
-    plain = {each.repeat: each.figures for each in found if each.arm == ARMS[0].name}
-    gaps = [mine[repeat]["fid"] - plain[repeat]["fid"] for repeat in mine if repeat in plain]
-    gap = "" if name == ARMS[0].name else mean_gap(gaps)
-    return [name, f"{len(mine)}", f"{fid:.2f}", gap, f"{accuracy:.3f}", f"{recall:.3f}"]
+    fid, accuracy, recall = (fmean(each.figures[key] for each in mine.values()) for key in FIGURES)
+    others = {each.repeat: each.figures["fid"] for each in found if each.arm == arm.beside}
+    gaps = [each.figures["fid"] - others[repeat] for repeat, each in mine.items() if repeat in others]
+    beside = ["", ""] if arm.name == arm.beside else [arm.beside, mean_gap(gaps)]
+    cost = [f"{fmean(each.seconds for each in mine.values()):.0f}", f"{next(iter(mine.values())).evaluations}"]
+    return [arm.name, f"{len(mine)}", *cost, f"{fid:.2f}", *beside, f"{accuracy:.3f}", f"{recall:.3f}"]
 
 
 def mean_gap(gaps: Sequence[float]) -> str:

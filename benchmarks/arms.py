@@ -75,11 +75,13 @@ class Arm:
         name: in the table.
         changes: new values by group of the variant and setting; empty for the flagship as it is.
         arrange: what becomes of the batches, where these change.
+        beside: the arm that it is compared with, which differs from it in one thing.
     """
 
     name: str
     changes: dict[str, dict[str, Any]]
     arrange: Arrange | None = None
+    beside: str = "as it is"
 
     def of(self, spec: Variant) -> Variant:
         """The variant with the changes."""
@@ -90,13 +92,18 @@ class Arm:
 ARMS = (
     Arm("as it is", {}),
     Arm("sampled from noise, 10 evaluations", {"sampling": FROM_NOISE}),
-    Arm("cosine density, sampled likewise", {"process": COSINE, "sampling": FROM_NOISE}),
+    Arm(
+        "cosine density, sampled likewise",
+        {"process": COSINE, "sampling": FROM_NOISE},
+        beside="sampled from noise, 10 evaluations",
+    ),
     Arm(
         "no mixture, both likewise",
         {
             "process": {"prior": "isotropic", "components": 0, "rank": 0, "subspace": 0, **COSINE},
             "sampling": FROM_NOISE,
         },
+        beside="cosine density, sampled likewise",
     ),
     Arm("Adam in place of Muon", {"training": {"optimizer": "adam", "muon_lr": 0.0, "lr": 0.002}}),
     Arm("average of 0.98", {"training": {"ema_decay": 0.98}}),

@@ -18,7 +18,7 @@ class Limits:
         checks: how often a contender is judged.
     """
 
-    seconds: float = 600.0
+    seconds: float = 900.0
     images: int = 5000
     checks: int = 6
 

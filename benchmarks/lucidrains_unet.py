@@ -1,7 +1,9 @@
 """The U-Net of denoising-diffusion-pytorch, with classes and trained as its ``Trainer`` does.
 
 Its width is 32 at 28 pixels, 64 at 14 and 128 at 7, where its own default is made for larger pictures and a GPU. What
-its trainer has no say in is chosen in favour of speed (fused Adam, channels last). Labels are never hidden from it and
+its trainer has no say in is chosen in favour of speed (fused Adam, channels last) and of few
+steps: its average of the weights, with its own defaults, would span most of them, so it takes in every step and grows
+longer as that of the other peer does. Labels are never hidden from it and
 images are drawn without guidance, which its own sampler cannot do: so they are drawn by the DPM-Solver++ of diffusers,
 as with that peer, from the strongest noise that this solver advises for a cosine schedule, and clipped on the way, as
 its own sampler does.
@@ -44,7 +46,7 @@ class LucidrainsUNet(NoisePredictor):
         )
         super().__init__(setup, self._diffusion.model, solver, f"Adam at {lr:g}")
         self._optimizer = torch.optim.Adam(self.weights, lr, betas=(0.9, 0.99), fused=True)
-        self._ema = EMA(self.network, beta=0.995, update_every=10)
+        self._ema = EMA(self.network, beta=0.995, update_every=1, update_after_step=0, power=0.75)
 
     def error(self, x0: Tensor, eps: Tensor, times: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`NoisePredictor.error`."""

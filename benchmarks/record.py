@@ -42,14 +42,16 @@ class Results:
     precision: str
     machine: str
     versions: dict[str, str]
+    code: str
     samplers: list[SamplerResult] = field(default_factory=list)
     training_costs: list[TrainingCost] = field(default_factory=list)
     image_costs: list[ImageCost] = field(default_factory=list)
 
     @property
     def measured_on(self) -> str:
-        """The machine, and the versions of the peers."""
-        return ", ".join([self.machine, *(f"{peer} {number}" for peer, number in self.versions.items())])
+        """The machine, the versions of the peers, and the mark of the code."""
+        peers = (f"{peer} {number}" for peer, number in self.versions.items())
+        return ", ".join([self.machine, *peers, f"code {self.code}"])
 
 
 RECORD: TypeAdapter[Results] = TypeAdapter(Results)
@@ -167,9 +169,6 @@ def compared(results: Results, best: list[Outcome]) -> str:
         f"trained one after another on the same images in {results.precision} for at most {limits.seconds:g} s each"
     )
     judged = f"judged by the project's critic on {limits.images} images, equally many of every class"
-    glance = (
-        f"Where {GLANCE} of them already have an FID above {FAR:g}, no more are drawn."
-        if limits.images > GLANCE
-        else ""
-    )
-    return f"From `make bench`: {settings}, {trained}, and {judged}. {glance}".strip()
+    few = any(check.look.judged < limits.images for outcome in results.outcomes for check in outcome.checks)
+    glance = f" Where {GLANCE} of them already have an FID above {FAR:g}, no more are drawn." if few else ""
+    return f"From `make bench`: {settings}, {trained}, and {judged}.{glance}"

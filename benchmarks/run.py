@@ -16,7 +16,7 @@ from benchmarks.child import result_of_child
 from benchmarks.contenders import ENTRIES, PEERS, Entry, Setup, setup_on_cpu
 from benchmarks.growth import image_costs, training_costs
 from benchmarks.limits import Limits, command_line
-from benchmarks.machine import machine_line
+from benchmarks.machine import code_mark, machine_line
 from benchmarks.outcomes import Failure, Outcome
 from benchmarks.quality import Referee
 from benchmarks.record import Results, last_results, page, publish
@@ -74,8 +74,8 @@ def measured_again(name: str, limits: Limits, setup: Setup) -> Results:
         MissingResourceError: there was none.
     """
     last = last_results()
-    if (last.limits, last.precision, last.machine, last.versions) != (limits, *circumstances(setup)):
-        what, expected = "would add to a run of another kind", f"the machine, versions and limits of {last.machine}"
+    if (last.limits, last.precision, last.machine, last.versions, last.code) != (limits, *circumstances(setup)):
+        what, expected = "would add to a run of another kind", f"the machine, code and limits of {last.measured_on}"
         raise ConfigError("--again", what, f"{expected}, {last.limits}", "measure all contenders")
     outcomes, failures = trials([name], limits)
     together = [*outcomes, *(it for it in last.outcomes if it.name != name)]
@@ -83,9 +83,9 @@ def measured_again(name: str, limits: Limits, setup: Setup) -> Results:
     return replace(last, outcomes=sorted(together, key=lambda it: NAMES.index(it.name)), failures=[*left, *failures])
 
 
-def circumstances(setup: Setup) -> tuple[str, str, dict[str, str]]:
-    """What results depend on beside limits and parameters: precision, machine, and the versions of the peers."""
-    return setup.precision_name, machine_line(), {peer: version(peer) for peer in PEERS}
+def circumstances(setup: Setup) -> tuple[str, str, dict[str, str], str]:
+    """What results depend on beside limits: precision, machine, the versions of the peers, parameters and code."""
+    return setup.precision_name, machine_line(), {peer: version(peer) for peer in PEERS}, code_mark()
 
 
 def trials(names: Iterable[str], limits: Limits) -> tuple[list[Outcome], list[Failure]]:

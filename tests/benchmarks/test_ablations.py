@@ -15,6 +15,7 @@ from benchmarks import ablations
 from benchmarks.ablations import Size, Trained, figures_of, mean_gap, page
 from benchmarks.arms import ARMS, Arm, averaged_targets, paired_within_class
 from benchmarks.contenders import Setup
+from benchmarks.own import Own
 from models.diffusion import Draw
 from models.training import Batch
 from tasks.config import PARAMS, load_params
@@ -84,16 +85,31 @@ def test_noise_is_paired_within_a_class_at_the_least_total_distance() -> None:
     assert found.x0 is batch.x0
 
 
+def judged_by_critic(setup: Setup, arm: Arm) -> dict[str, float]:
+    own = Own(setup, "flagship", arm.arrange)
+    while own.step(0.0):
+        pass
+    return figures_of(own, setup, 100)
+
+
+def test_an_arm_is_compared_with_one_that_differs_in_one_thing() -> None:
+    """In one group of settings at most, and in all others not at all; the batches may differ instead."""
+    arms = {arm.name: arm for arm in ARMS}
+    for arm in ARMS:
+        mine, its = asdict(arm.of(SPEC)), asdict(arms[arm.beside].of(SPEC))
+        assert sum(mine[group] != its[group] for group in mine) + (arm.arrange is not None) == (arm.name != arm.beside)
+
+
 def test_the_flagship_as_it_is_has_the_figures_of_its_stages(workspace: Path) -> None:
     fit_small_critic()
     run_training("flagship", FLAGSHIP, CPU, SEED)
     run_sampling("flagship", FLAGSHIP, SAMPLE, CPU, SEED)
     judged = run_evaluation("flagship", EVALUATE, CPU, SEED)
-    found = figures_of(SETUP, ARMS[0], 100)
+    found = judged_by_critic(SETUP, ARMS[0])
     assert found == pytest.approx(
         {"fid": judged["fid"], "accuracy": judged["accuracy"]["value"], "recall": judged["recall"]}
     )
-    others = [figures_of(SETUP, arm, 100)["fid"] for arm in ARMS if arm.arrange]
+    others = [judged_by_critic(SETUP, arm)["fid"] for arm in ARMS if arm.arrange]
     assert len({found["fid"], *others}) == 3
 
 
@@ -104,7 +120,8 @@ def test_another_repeat_is_another_training(workspace: Path) -> None:
         spec = replace(FLAGSHIP, training=replace(FLAGSHIP.training, repeat=repeat))
         return replace(SETUP, params=replace(SETUP.params, variants={"flagship": spec}))
 
-    assert figures_of(again(0), ARMS[0], 100) == figures_of(SETUP, ARMS[0], 100) != figures_of(again(1), ARMS[0], 100)
+    first, plain, second = (judged_by_critic(setup, ARMS[0]) for setup in (again(0), SETUP, again(1)))
+    assert first == plain != second
 
 
 def test_differences_are_taken_pair_by_pair() -> None:
@@ -118,15 +135,18 @@ def test_differences_are_taken_pair_by_pair() -> None:
 
 def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
     def of(arm: str, *fids: float) -> list[Trained]:
-        return [Trained(arm, n, {"fid": fid, "accuracy": 0.9, "recall": 0.8}) for n, fid in enumerate(fids)]
+        judged = {"accuracy": 0.9, "recall": 0.8}
+        return [Trained(arm, n, 70.0, 4, {"fid": fid, **judged}) for n, fid in enumerate(fids)]
 
-    text = page([*of(ARMS[0].name, 2.0, 3.0), *of(ARMS[1].name, 4.0, 5.0)], Size(500, 0.5))
+    plain, noise, wide = (arm.name for arm in ARMS[:3])
+    text = page([*of(plain, 2.0, 3.0), *of(noise, 4.0, 5.0), *of(wide, 3.5, 4.5)], Size(500, 0.5))
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert rows == [
-        "| as it is | 2 | 2.50 |  | 0.900 | 0.800 |",
-        f"| {ARMS[1].name} | 2 | 4.50 | +2.00 (+2.00 to +2.00) | 0.900 | 0.800 |",
+        "| as it is | 2 | 70 | 4 | 2.50 |  |  | 0.900 | 0.800 |",
+        f"| {noise} | 2 | 70 | 4 | 4.50 | as it is | +2.00 (+2.00 to +2.00) | 0.900 | 0.800 |",
+        f"| {wide} | 2 | 70 | 4 | 4.00 | {noise} | -0.50 (-0.50 to -0.50) | 0.900 | 0.800 |",
     ]
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(len(line) for line in text.splitlines() if line not in rows) <= 120
     assert "trainings of 50% of their steps, 500 images each" in " ".join(text.split())
 
 
@@ -141,7 +161,10 @@ def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> Non
     seen: list[Variant] = []
     monkeypatch.setattr(ablations, "load_params", lambda: load_params(ROOT / PARAMS))
     monkeypatch.setattr(ablations, "setup_of", lambda params: SimpleNamespace(params=params))
-    monkeypatch.setattr(ablations, "figures_of", lambda setup, *_: seen.append(setup.params.variant("flagship")) or {})
+    monkeypatch.setattr(ablations, "Own", lambda *_: SimpleNamespace(step=lambda _: False, evaluations=4))
+    monkeypatch.setattr(
+        ablations, "figures_of", lambda _, setup, __: seen.append(setup.params.variant("flagship")) or {}
+    )
     longer = next(arm for arm in ARMS if arm.changes.get("training", {}).get("steps", 0) > SPEC.training.steps)
     for arm in (ARMS[0], longer):
         ablations.trained(arm, 2, Size(100, 0.25))

@@ -36,6 +36,7 @@ RESULTS = Results(
     precision="float32",
     machine="a machine",
     versions={"peer": "1.2"},
+    code="c0de",
     samplers=[SamplerResult("Heun", 5, 41.6, quality(2.0, 0.8))],
     training_costs=[TrainingCost(32, 0.5, 300_000, 64.0, 40.2, 900.4)],
     image_costs=[ImageCost(1000, 3.14, 2.71)],
@@ -74,7 +75,15 @@ def test_the_page_tells_everything_once() -> None:
     assert "| 1,000 | 3.1 | 2.7 |" in text
     assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
     assert "- other failed: ValueError: no such thing" in text
-    assert text.endswith("\na machine, peer 1.2.\n")
+    assert text.endswith("\na machine, peer 1.2, code c0de.\n")
+
+
+def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
+    assert "no more are drawn" not in page(RESULTS)
+    glanced = [replace(OWN, checks=(replace(OWN.checks[0], look=replace(OWN.checks[0].look, judged=50)),)), SLOW]
+    assert "Where 500 of them already have an FID above 20, no more are drawn." in " ".join(
+        page(replace(RESULTS, outcomes=glanced)).split()
+    )
 
 
 def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +116,7 @@ def test_one_contender_is_measured_again_and_the_others_are_kept(
     monkeypatch.setattr(record, "FOLDER", tmp_path)
     with pytest.raises(MissingResourceError, match=r"results.json: is missing; .*; do run `make bench`"):
         last_results()
-    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}))
+    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}, "c0de"))
     own, course, peer = (
         outcome("flagship", (9.0, 4.0)),
         outcome("course", (9.0, 80.0)),
@@ -126,6 +135,9 @@ def test_one_contender_is_measured_again_and_the_others_are_kept(
     assert (found.samplers, found.image_costs) == (RESULTS.samplers, RESULTS.image_costs)
     with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
         run.measured_again("flagship", replace(RESULTS.limits, images=200), SETUP)
+    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}, "another"))
+    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
+        run.measured_again("flagship", RESULTS.limits, SETUP)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(MissingResourceError, match="cannot be read"):
         last_results()
@@ -133,7 +145,7 @@ def test_one_contender_is_measured_again_and_the_others_are_kept(
 
 def test_the_report_tells_of_the_better_tries() -> None:
     found = summary(RESULTS)
-    assert found["machine"] == "a machine, peer 1.2"
+    assert found["machine"] == "a machine, peer 1.2, code c0de"
     rows = [line.replace("\\", "") for line in side_by_side_table(found).splitlines()]
     assert rows[0] == "| Contender | Training, images/s | To FID 10 | To FID 5 | To FID 3 | FID at the end |"
     assert rows[2] == "| own | 500 | 14 s | 20 s | not within 20 s | 5.00 (2.50 to 10.00) |"
