@@ -21,7 +21,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from benchmarks.contenders import Setup
-from benchmarks.noise_predictor import TIMES, NoisePredictor
+from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.sample import Array
 from tasks.seeds import derived_seed
@@ -77,8 +77,7 @@ class DiffusersUNet(NoisePredictor):
 def new_unet(seed: int) -> nn.Module:
     """The untrained network at 28, 14 and 7 pixels, with attention in the middle, where it has some by default."""
     sides = len(CHANNELS)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_weights(seed):
         unet: nn.Module = UNet2DModel(
             sample_size=IMAGE_SIZE,
             in_channels=1,

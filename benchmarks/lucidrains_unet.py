@@ -1,12 +1,11 @@
 """The U-Net of denoising-diffusion-pytorch, with classes and trained as its ``Trainer`` does.
 
 Its width is 32 at 28 pixels, 64 at 14 and 128 at 7, where its own default is made for larger pictures and a GPU. What
-its trainer has no say in is chosen in favour of speed (fused Adam, channels last) and of few
-steps: its average of the weights, with its own defaults, would span most of them, so it takes in every step and grows
-longer as that of the other peer does. Labels are never hidden from it and
-images are drawn without guidance, which its own sampler cannot do: so they are drawn by the DPM-Solver++ of diffusers,
-as with that peer, from the strongest noise that this solver advises for a cosine schedule, and clipped on the way, as
-its own sampler does.
+its trainer has no say in is chosen in favour of speed (fused Adam, channels last) and of few steps: its average of the
+weights, with its own defaults, would span most of them, so it takes in every step and grows longer as that of the other
+peer does. Labels are never hidden from it and images are drawn without guidance, which its own sampler cannot do: so
+they are drawn by the DPM-Solver++ of diffusers, as with that peer, from the strongest noise that this solver advises
+for a cosine schedule, and clipped on the way, as its own sampler does.
 """
 
 import torch
@@ -16,7 +15,7 @@ from ema_pytorch import EMA
 from torch import Tensor
 
 from benchmarks.contenders import Setup
-from benchmarks.noise_predictor import TIMES, NoisePredictor
+from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.seeds import derived_seed
 
@@ -67,8 +66,7 @@ class LucidrainsUNet(NoisePredictor):
 
 def new_diffusion(seed: int) -> GaussianDiffusion:
     """The untrained network in its process, with the cosine schedule and predicting the noise, as by default."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_weights(seed):
         unet = Unet(dim=WIDTH, dim_mults=WIDER, num_classes=NUM_CLASSES, cond_drop_prob=0.0, channels=1)
     return GaussianDiffusion(unet, image_size=IMAGE_SIZE, timesteps=TIMES)
 

@@ -2,6 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
@@ -19,6 +21,14 @@ BATCH = 64
 TIMES = 1000
 SAMPLING_STEPS = 20
 GRAD_CLIP = 1.0
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Networks that are built inside get the first weights of a seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 class NoisePredictor(ABC):
