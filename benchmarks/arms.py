@@ -115,10 +115,10 @@ ARMS = (
     Arm("log sigma of deviation 1.2", {"process": {"log_sigma_std": 1.2}}),
     Arm("min-SNR weighting, gamma 5", {"process": {"min_snr_gamma": 5.0}}),
     Arm("constant learning rates", {"training": {"decay": "constant"}}),
-    Arm("batches of 64, half the steps", {"training": {"batch": 64, "steps": 1000}}),
+    Arm("batches of 32, twice the steps", {"training": {"batch": 32, "steps": 3000}}),
     Arm("no hidden labels", {"training": {"label_drop": 0.0}}),
     Arm("dropout of 0.05", {"network": {"dropout": 0.05}}),
     Arm("40 and 112 channels", {"network": {"channels": (40, 112)}}),
     Arm("3 blocks a level", {"network": {"blocks": 3}}),
-    Arm("half as many steps again", {"training": {"steps": 3000}}),
+    Arm("half as many steps again", {"training": {"steps": 2250}}),
 )
