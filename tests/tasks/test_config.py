@@ -346,8 +346,8 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
         ({"guidance": 2.0, "guided_sigma": [1.0]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         ({"guidance": 2.0, "guided_sigma": [1.0, 0.5]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         (
-            {"guidance": 2.0, "guided_sigma": [3.0, 9.0]},
-            r"sampling\.guided_sigma: .* an interval with one of the levels visited: 2, .*",
+            {"guidance": 2.0, "guided_sigma": [6.0, 9.0]},
+            r"sampling\.guided_sigma: .* an interval with one of the levels visited: 5, .*",
         ),
     ],
 )
