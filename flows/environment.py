@@ -47,9 +47,9 @@ def _settings(root: Path, work: Path) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "GIT_PYTHON_REFRESH": "quiet",
         # Threads that wait for each other must soon sleep: spinning, two processes that share two cores slow each other
-        # down tenfold. Too soon, they lose a fifth where nothing else runs: 2,000 turns are a tenth of a millisecond,
-        # less than the main thread takes between two operations. With 8,000, training loses nothing where it is alone,
-        # and beside another a fifth.
+        # down tenfold. Too soon, they lose where nothing else runs: in two rounds of three, a training step with 2,000
+        # turns took a fifth longer than with 7,000 or 12,000. Two trainings at once in float32 take a fifth longer with
+        # 8,000 than with 2,000.
         "GOMP_SPINCOUNT": "8000",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
