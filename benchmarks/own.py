@@ -15,8 +15,8 @@ from tasks.dataset import Split, load_split
 from tasks.errors import ConfigError
 from tasks.paths import WORK
 from tasks.sample import Array, Sampling, sample_images
-from tasks.sampler_names import sampler_name
 from tasks.seeds import training_seed
+from tasks.side_by_side import in_few_words
 from tasks.starts import fitted_start
 from tasks.training_run import begin_run
 
@@ -51,9 +51,7 @@ class Own:
         self._steps = train_steps(diffusion, self._run.optimizers, batches, training, setup.precision)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
-        self.settings = (
-            f"{training.steps} steps of {self.batch}, {training.optimizer.title()}, {sampler_name(spec.sampling)}"
-        )
+        self.settings = in_few_words(spec)
 
     def step(self, share: float) -> bool:
         """See :class:`benchmarks.contenders.Contender`; the learning rate follows the steps, not the time."""

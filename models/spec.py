@@ -166,6 +166,8 @@ class TrainingSpec:
     """``muon``: orthogonalised momentum for the hidden weight matrices, Adam for everything else."""
     lr: float
     """Peak learning rate of Adam."""
+    adam_betas: tuple[float, float]
+    """Decay of Adam's averages of gradients and of their squares."""
     muon_lr: float
     """Peak learning rate of Muon; unused, and 0, with ``adam``."""
     warmup_steps: int
@@ -193,6 +195,8 @@ class TrainingSpec:
             require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
         require(self.snapshots <= self.steps, "snapshots", "at most the number of steps")
         require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")
+        decays = all(0.0 <= beta < 1.0 for beta in self.adam_betas)
+        require(decays, "adam_betas", "two numbers from 0 up to, not including, 1")
         positive = self.optimizer == "muon"
         require(positive == (self.muon_lr > 0.0) and self.muon_lr <= 1.0, "muon_lr", "above 0 with muon, 0 with adam")
         require(0 <= self.warmup_steps < self.steps, "warmup_steps", "a number from 0 up to, not including, steps")

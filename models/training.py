@@ -16,7 +16,6 @@ from models.layers import reseed_dropout
 from models.muon import Muon, split_parameters
 from models.spec import TrainingSpec
 
-ADAM_BETAS = (0.9, 0.99)
 TUNING_LR = 0.1
 """Where the learning rates begin in consistency tuning, as a share of their peaks."""
 
@@ -129,9 +128,9 @@ def build_optimizers(diffusion: Diffusion, spec: TrainingSpec) -> list[Optimizer
     """
     matrices, others = split_parameters(diffusion)
     if spec.optimizer == "adam":
-        optimizers: list[Optimizer] = [_adam([*diffusion.parameters()], spec.lr)]
+        optimizers: list[Optimizer] = [_adam([*diffusion.parameters()], spec)]
     else:
-        optimizers = [_adam(others, spec.lr), Muon(matrices, spec.muon_lr)]
+        optimizers = [_adam(others, spec), Muon(matrices, spec.muon_lr)]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
@@ -191,8 +190,8 @@ def _losses(diffusion: Diffusion, batch: Batch, step: int, spec: TrainingSpec) -
     return diffusion.consistency_loss(*asked, weaker_share(progress))
 
 
-def _adam(parameters: list[nn.Parameter], lr: float) -> Optimizer:
-    return torch.optim.Adam(parameters, lr=lr, betas=ADAM_BETAS, fused=True)
+def _adam(parameters: list[nn.Parameter], spec: TrainingSpec) -> Optimizer:
+    return torch.optim.Adam(parameters, lr=spec.lr, betas=spec.adam_betas, fused=True)
 
 
 def _update(optimizer: Optimizer, factor: float) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from tasks.evidence import Evidence, Json, interval
 from tasks.files import read_json
 from tasks.report_tables import pipe_table
+from tasks.sampler_names import sampler_name
+from tasks.variants import Variant
 from tasks.wording import Markdown, count, number_interval
 
 SUMMARY = Path("benchmarks/results/summary.json")
@@ -18,6 +20,19 @@ def side_by_side(evidence: Evidence) -> Json | None:
         IntegrityError: its file is damaged.
     """
     return read_json(SUMMARY) if SUMMARY.is_file() and not evidence.drawn else None
+
+
+def in_few_words(spec: Variant) -> str:
+    """How a variant is trained and sampled, as the results name it."""
+    training = spec.training
+    return f"{training.steps} steps of {training.batch}, {training.optimizer.title()}, {sampler_name(spec.sampling)}"
+
+
+def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
+    """The titles of the models that this build trains or samples otherwise than those of their names were measured."""
+    settings = {row["name"]: row["settings"] for row in found["rows"]}
+    kept = [variant for variant in evidence.variants if variant.name in settings]
+    return [variant.spec.title for variant in kept if in_few_words(variant.spec) != settings[variant.name]]
 
 
 def side_by_side_table(found: Json) -> Markdown:

@@ -127,7 +127,8 @@ def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         return [replace(own, kind="ddim", eta=eta) for eta in (0.0, 1.0)]
     if own.jumps:  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
         return [own]
-    found = [replace(own, kind=kind, churn=0.0) for kind in sweep.samplers]
+    kinds = sorted(sweep.samplers, key=lambda kind: kind != own.kind)  # first, since same images bear the first's name
+    found = [replace(own, kind=kind, churn=0.0) for kind in kinds]
     noisy = replace(own, churn=0.0, start="noise", sigma_max=sweep.noise_sigma_max)
     return [*found, *([] if own.start == "noise" else [noisy])]
 

@@ -22,7 +22,6 @@ WITHOUT_EFFECT = {
     "flows/mirror.py",
     "flows/observed.py",
     "flows/stage.py",
-    "models/spec.py",
     "tasks/allocator.py",
     "tasks/config.py",
     "tasks/config_errors.py",

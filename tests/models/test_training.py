@@ -19,6 +19,7 @@ SPEC = TrainingSpec(
     batch=4,
     optimizer="adam",
     lr=0.01,
+    adam_betas=(0.9, 0.99),
     muon_lr=0.0,
     warmup_steps=0,
     decay="constant",

@@ -23,6 +23,7 @@ TRAINING = TrainingSpec(
     batch=16,
     optimizer="adam",
     lr=0.002,
+    adam_betas=(0.9, 0.99),
     muon_lr=0.0,
     warmup_steps=2,
     decay="linear",

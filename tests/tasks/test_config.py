@@ -98,6 +98,8 @@ BAD_VALUES = [
     ("variants.course.sampling.start", "mean", "'noise' or 'moments'"),
     ("variants.flagship.training.lr", "fast", "a number"),
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
+    ("variants.flagship.training.adam_betas", "[0.9, 1.0]", "two numbers"),
+    ("variants.flagship.training.adam_betas", "[0.9]", "adam_betas"),
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
     ("variants.flagship.training.consistency_steps", "2000", "up to, not including, steps - warmup_steps"),

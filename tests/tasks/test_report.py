@@ -25,7 +25,7 @@ from tasks.params import Params
 from tasks.paths import FIGURES, REPORTS, metrics_file, table_file
 from tasks.questions import QUESTIONS, Question, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report
-from tasks.side_by_side import SUMMARY
+from tasks.side_by_side import SUMMARY, in_few_words
 from tasks.wording import APOSTROPHE, escape, number_interval, percent_interval
 from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes, write_variant
 
@@ -239,6 +239,15 @@ def test_where_nothing_was_compared_the_report_does_not_say_so(tmp_path: Path, m
     params = prepared(tmp_path, monkeypatch)
     SUMMARY.unlink()
     assert "Beside other libraries" not in source_of(params)
+
+
+def test_a_model_that_was_measured_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    told, own = read_json(SUMMARY), in_few_words(params.variants["flagship"])
+    said = "This build trains or samples Flagship otherwise than was measured there."
+    for settings, says in ((own, False), (own.replace("UniPC", "Heun"), True)):
+        write_json(SUMMARY, {**told, "rows": [{**told["rows"][0], "name": "flagship", "settings": settings}]})
+        assert (said in source_of(params)) == says
 
 
 def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

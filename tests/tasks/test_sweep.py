@@ -95,6 +95,14 @@ def test_samplers_of_the_same_images_are_tried_once() -> None:
     assert described(candidates(NOISY, asked)) == [(2, "DPM-Solver++(3M)", 2), (4, "UniPC", 4)]
 
 
+def test_images_that_several_samplers_share_are_named_after_the_variants_own() -> None:
+    """Else its own solver in two steps, which draws the images of another, would be missed among its numbers."""
+    unipc = replace(NOISY, sampling=replace(NOISY.sampling, kind="unipc"))
+    asked = replace(SWEEP, evaluations=(2, 4, 8), samplers=("dpmpp_2m", "unipc"))
+    rows = described(candidates(unipc, asked))
+    assert rows == [(2, "UniPC", 2), (4, "DPM-Solver++(2M)", 4), (8, "UniPC", 8), (8, "DPM-Solver++(2M)", 8)]
+
+
 def test_a_sampler_that_two_budgets_ask_for_belongs_to_the_smaller() -> None:
     twice = replace(SWEEP, evaluations=(10, 9), samplers=("heun",))
     assert described(candidates(NOISY, twice)) == [(9, "Heun", 9)]
