@@ -29,6 +29,11 @@ class Question:
     needs: str
     met: Need
 
+    @property
+    def beyond_settings(self) -> bool:
+        """Whether no settings would do: the experiment itself is not a part of this project."""
+        return self.met is _no_build
+
 
 def left_open(evidence: Evidence, claims: Sequence[Finding]) -> list[Question]:
     """The questions that a build does not answer, each with what it would take, in the order of the report.

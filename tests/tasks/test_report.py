@@ -241,6 +241,12 @@ def test_where_nothing_was_compared_the_report_does_not_say_so(tmp_path: Path, m
     assert "Beside other libraries" not in source_of(params)
 
 
+def test_what_no_settings_of_the_project_make_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    still_open = unescaped(source_of(prepared(tmp_path, monkeypatch)).partition("## Left open")[2])
+    assert "Needs a plain CNN, trained on an equal budget*." in still_open
+    assert "two variants that differ in the target alone." in still_open
+
+
 def test_a_model_that_was_measured_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(tmp_path, monkeypatch)
     told, own = read_json(SUMMARY), in_few_words(params.variants["flagship"])
