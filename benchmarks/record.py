@@ -112,7 +112,7 @@ def page(results: Results) -> str:
 
 {quality_table(best, results.real)}
 
-![FID against seconds of training](results.png)
+{others_part(results, best)}![FID against seconds of training](results.png)
 
 ## Time to a quality
 
@@ -128,17 +128,22 @@ The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, forward 
 
 {sampling_table(best)}
 
-{samplers_part(results)}{costs_part(results)}{left_out(results.outcomes, best, results.failures)}
-
-{results.measured_on}.
+{samplers_part(results)}{costs_part(results)}{results.measured_on}.
 """
+
+
+def others_part(results: Results, best: list[Outcome]) -> str:
+    """What stands in no table, and why; empty where all do."""
+    lines = left_out(results.outcomes, best, results.failures)
+    return f"{lines}\n\n" if lines else ""
 
 
 def samplers_part(results: Results) -> str:
     """What each sampler makes of the flagship; empty before that is measured."""
     if not results.samplers:
         return ""
-    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those of its sweep:
+    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those of its sweep.
+Each speed is of one drawing: how far it lies from that of the same sampler above tells how busy the machine was.
 
 {sampler_table(results.samplers, results.real)}
 
