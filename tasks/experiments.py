@@ -15,7 +15,7 @@ from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.sweep_findings import steps_sentences
 from tasks.variants import Variant
-from tasks.wording import Markdown, count, escape, number_interval
+from tasks.wording import Markdown, count, number_interval, told
 
 Contrast = tuple[VariantEvidence, VariantEvidence]
 """Two variants, the changed one first: it is the later of the two in ``params.yaml``."""
@@ -134,7 +134,7 @@ def experiment_text(key: str, evidence: Evidence, pairs: Pairs, confidence: floa
         confidence: of the intervals.
     """
     found = [_sentence(contrast, pairs, confidence) for contrast in contrasts(key, evidence)]
-    return escape(" ".join([*found, *_swept(key, evidence)]))
+    return told([*found, *_swept(key, evidence)], indent="    ")
 
 
 def _swept(key: str, evidence: Evidence) -> list[str]:

@@ -5,7 +5,7 @@ from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import WITHOUT_CLASS
 from tasks.sweep_findings import gap_text, own_row
-from tasks.wording import Markdown, count, escape, number, number_interval, percent, percent_interval
+from tasks.wording import Markdown, count, number, number_interval, percent, percent_interval, told
 
 NOT_MADE = "\u2013"
 """Stands in the cells of a row that no model made."""
@@ -13,7 +13,7 @@ NOT_MADE = "\u2013"
 
 def guidance_text(evidence: Evidence) -> Markdown:
     """What the guided samples say, a few sentences a model."""
-    return escape(" ".join(_sentences(variant) for variant in evidence.variants if variant.guided))
+    return told([_sentences(variant) for variant in evidence.variants if variant.guided])
 
 
 def strongest_sentences(evidence: Evidence) -> list[str]:

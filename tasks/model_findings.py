@@ -7,7 +7,7 @@ from tasks.labels import NUM_CLASSES
 from tasks.pairing import Pair, Pairs
 from tasks.report_tables import pipe_table
 from tasks.verdicts import points, unsigned
-from tasks.wording import Markdown, chance, count, escape, listed, percent, percent_interval
+from tasks.wording import Markdown, chance, count, escape, listed, percent, percent_interval, told
 
 UNPAIRED = "seeds or classes differ, so the comparison is between independent images and has no test"
 
@@ -22,7 +22,7 @@ def ranking_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdow
         f"The classifier takes {listed(shares)} for the garment asked for, and {real} of real test images; "
         f"guessing gives {percent(1 / NUM_CLASSES)}."
     )
-    return escape(" ".join([text, *gaps]))
+    return Markdown(f"{escape(text)} {told(gaps)}")
 
 
 def trained_text(evidence: Evidence) -> Markdown:
@@ -45,7 +45,7 @@ def against_text(evidence: Evidence, pairs: Pairs, confidence: float) -> Markdow
     if baseline is None or not others:
         return None
     sentences = [paired_sentence(variant, baseline, pairs, confidence) for variant in others]
-    return escape(" ".join(sentences))
+    return told(sentences)
 
 
 def against_table(evidence: Evidence, pairs: Pairs) -> Markdown:

@@ -172,7 +172,7 @@ def _sections(drawn: bool) -> Callable[..., Markdown]:
 
 def _tools() -> dict[str, Any]:
     names = ("count", "tex", "number", "percent", "percent_interval", "listed")
-    tables = (name for name in vars(report_tables) if name.endswith("_table"))
+    tables = (name for name in vars(report_tables) if name.endswith(("_table", "_tables")))
     return {
         **{name: getattr(wording, name) for name in names},
         **{name: getattr(report_tables, name) for name in tables},

@@ -21,6 +21,8 @@ from tasks.wording import (
 )
 
 MIN_WIDTH = 6
+COLUMNS = 4
+"""How many columns of shares with intervals fit beside their row's name."""
 HELD_OUT_NAMES = {
     "box_blur": "box blur of {} px",
     "motion_blur": "motion blur of {} px",
@@ -101,9 +103,13 @@ def clip_class_table(variant: VariantEvidence) -> Markdown:
     return pipe_table(("Class", "Good", "Clear", "Blurry"), rows)
 
 
-def critic_class_table(evidence: Evidence) -> Markdown:
-    """The critic's accuracy by class, a column for each variant and one for real images."""
+def critic_class_tables(evidence: Evidence) -> list[Markdown]:
+    """The critic's accuracy by class, a column for each variant and one for real images, a few columns a table."""
     rows = [row for row in evidence.rows() if row.measured or row.key == "real"]
+    return [_critic_class_table(rows[start : start + COLUMNS]) for start in range(0, len(rows), COLUMNS)]
+
+
+def _critic_class_table(rows: list[Judged]) -> Markdown:
     body = [
         (name, *(percent_interval(interval(row.critic["per_class"][slug]["accuracy"])) for row in rows))
         for name, slug in zip(CLASS_NAMES, CLASS_SLUGS, strict=True)
@@ -204,8 +210,8 @@ def provenance_table(evidence: Evidence) -> Markdown:
 def environment_table(evidence: Evidence) -> Markdown:
     """Versions and settings under which each variant was trained."""
     keys = sorted({key for variant in evidence.variants for key in variant.train["environment"]})
-    rows = [(key, *(v.train["environment"].get(key, "") for v in evidence.variants)) for key in keys]
-    return pipe_table(("Setting", *(v.spec.title for v in evidence.variants)), rows)
+    rows = [(v.spec.title, *(v.train["environment"].get(key, "") for key in keys)) for v in evidence.variants]
+    return pipe_table(("Variant", *keys), rows)
 
 
 def settings_table(variant: VariantEvidence) -> Markdown:

@@ -6,7 +6,7 @@ from models.intervals import Interval
 from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
-from tasks.wording import Markdown, count, escape, number_interval, percent_interval
+from tasks.wording import Markdown, count, escape, number_interval, percent_interval, told
 
 NOT_MADE = "\u2013"
 """Stands in the cells of a row that no sampler made."""
@@ -14,7 +14,7 @@ NOT_MADE = "\u2013"
 
 def sweep_text(evidence: Evidence) -> Markdown:
     """What the sweeps say: what real images reach, and then a few sentences a model."""
-    return escape(" ".join([_floor(evidence), *map(_sentences, evidence.variants)]))
+    return Markdown(f"{escape(_floor(evidence))} {told([*map(_sentences, evidence.variants)])}")
 
 
 def sweep_table(evidence: Evidence) -> Markdown:

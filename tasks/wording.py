@@ -94,6 +94,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f}{NBSP}min" if seconds < 5400 else f"{seconds / 3600:.1f}{NBSP}h"
 
 
+def told(items: list[str], indent: str = "") -> Markdown:
+    """Sentences about one thing as they are, about several things as a list of its own.
+
+    Args:
+        items: plain text, one each.
+        indent: spaces before each, for a list within another.
+    """
+    if len(items) <= 1:
+        return escape("".join(items))
+    return Markdown("\n\n" + "".join(f"{indent}- {escape(item)}\n" for item in items))
+
+
 def listed(items: list[str]) -> str:
     """Items as an English list: ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

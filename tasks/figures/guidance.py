@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from tasks.evidence import Evidence, Json, VariantEvidence
-from tasks.figures.panels import grid_of_panels
+from tasks.figures.panels import pages_of_panels
 from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, save_plot
 
 REAL = REFERENCE_COLOURS[1]
@@ -15,21 +15,25 @@ REAL = REFERENCE_COLOURS[1]
 def draw_guidance(evidence: Evidence, folder: Path) -> None:
     """Class accuracy by recall, from no guidance on along rising scales, and where real images lie.
 
-    Writes ``guidance.svg`` and ``guidance.png``.
+    Writes ``guidance-<k>.svg`` and ``guidance-<k>.png``; none where no model was guided.
     """
     led = [variant for variant in evidence.variants if variant.guided]
-    figure, panels = grid_of_panels(max(1, len(led)), 2, 3.3)
     guides = list(dict.fromkeys(str(row["guide"]) for variant in led for row in variant.guided))
-    for axes, variant in zip(panels, led, strict=False):  # an empty panel where no model was guided
-        _lines(axes, variant, guides)
-        real = variant.sweep["real"]
-        axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")
-        axes.set_xlabel("recall: share of the variety reached")
-        axes.set_title(variant.spec.title)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
-        axes.margins(0.12)
-    panels[0].set_ylabel("class accuracy")
-    save_plot(figure, folder, "guidance")
+    for page in pages_of_panels(led, "guidance", 3.3):
+        for _, axes, variant in page.panels:
+            _panel(axes, variant, guides)
+        page.first.set_ylabel("class accuracy")
+        save_plot(page.figure, folder, page.name)
+
+
+def _panel(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
+    _lines(axes, variant, guides)
+    real = variant.sweep["real"]
+    axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")
+    axes.set_xlabel("recall: share of the variety reached")
+    axes.set_title(variant.spec.title)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
+    axes.margins(0.12)
 
 
 def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:

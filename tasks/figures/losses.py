@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from models.spec import EdmSpec
 from tasks.evidence import Evidence, VariantEvidence
-from tasks.figures.panels import grid_of_panels
+from tasks.figures.panels import pages_of_panels
 from tasks.figures.style import MUTED, colour, logarithmic, save_plot
 from tasks.files import read_table
 from tasks.paths import artifact
@@ -16,14 +16,14 @@ from tasks.paths import artifact
 def draw_losses(evidence: Evidence, folder: Path) -> None:
     """Training and validation loss by images seen.
 
-    Writes ``losses.svg`` and ``losses.png``. Both axes are logarithmic, since most of the fall is early.
+    Writes ``losses-<k>.svg`` and ``losses-<k>.png``. Both axes are logarithmic, since most of the fall is early.
     """
-    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.7)
-    for index, (axes, variant) in enumerate(zip(panels, evidence.variants, strict=True)):
-        _curves(axes, variant, colour(index))
-        axes.set_xlabel("training images seen")
-    panels[0].set_ylabel("loss")
-    save_plot(figure, folder, "losses")
+    for page in pages_of_panels(evidence.variants, "losses", 2.7):
+        for index, axes, variant in page.panels:
+            _curves(axes, variant, colour(index))
+            axes.set_xlabel("training images seen")
+        page.first.set_ylabel("loss")
+        save_plot(page.figure, folder, page.name)
 
 
 def _curves(axes: Axes, variant: VariantEvidence, tint: str) -> None:
@@ -47,13 +47,13 @@ def _curves(axes: Axes, variant: VariantEvidence, tint: str) -> None:
 def draw_noise_levels(evidence: Evidence, folder: Path) -> None:
     """Validation loss by noise level after the first snapshot and at the end.
 
-    Writes ``noise_levels.svg`` and ``noise_levels.png``.
+    Writes ``noise_levels-<k>.svg`` and ``noise_levels-<k>.png``.
     """
-    figure, panels = grid_of_panels(len(evidence.variants), 2, 2.5)
-    for index, (axes, variant) in enumerate(zip(panels, evidence.variants, strict=True)):
-        _levels(axes, variant, colour(index))
-    panels[0].set_ylabel("validation loss")
-    save_plot(figure, folder, "noise_levels")
+    for page in pages_of_panels(evidence.variants, "noise_levels", 2.5):
+        for index, axes, variant in page.panels:
+            _levels(axes, variant, colour(index))
+        page.first.set_ylabel("validation loss")
+        save_plot(page.figure, folder, page.name)
 
 
 def _levels(axes: Axes, variant: VariantEvidence, tint: str) -> None:

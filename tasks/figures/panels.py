@@ -1,14 +1,22 @@
 """Grids of panels and rows of dots with intervals: the two shapes that most plots of the report take."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.intervals import Interval
+from tasks.evidence import VariantEvidence
 from tasks.figures.style import BAND, INK, MUTED, blank
 
+PANELS = 6
+"""Panels of a page at most."""
+WIDTH_IN_LETTERS = 105
+"""How many letters of a legend are about as wide as a figure."""
+MARK_IN_LETTERS = 6
+"""The same of a mark in a legend."""
 SPREAD = 0.56
 """Share of a row's height over which its dots are spread."""
 
@@ -28,6 +36,42 @@ def grid_of_panels(count: int, columns: int, height: float) -> tuple[Figure, lis
     for spare in cells[count:]:
         spare.set_axis_off()
     return figure, list(cells[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A figure with a panel for each of some variants.
+
+    Attributes:
+        name: of its file.
+        figure: with its panels.
+        panels: the variant's place among all, its panel and itself.
+    """
+
+    name: str
+    figure: Figure
+    panels: list[tuple[int, Axes, VariantEvidence]]
+
+    @property
+    def first(self) -> Axes:
+        """The panel at the top left."""
+        return self.panels[0][1]
+
+
+def pages_of_panels(variants: Sequence[VariantEvidence], name: str, height: float) -> Iterator[Page]:
+    """Figures ``<name>-1``, ``<name>-2``, ... with a panel for each variant, of which each fits a page of the report.
+
+    Args:
+        variants: in the order of the panels.
+        name: of the figures.
+        height: inches per row of two panels.
+    """
+    count = ceil(len(variants) / PANELS)
+    for number in range(count):
+        start, end = (len(variants) * edge // count for edge in (number, number + 1))
+        figure, panels = grid_of_panels(end - start, 2, height)
+        some = zip(range(start, end), panels, variants[start:end], strict=True)
+        yield Page(f"{name}-{number + 1}", figure, list(some))
 
 
 def name_rows(axes: Axes, names: Sequence[str], labelled: bool) -> None:
@@ -79,9 +123,10 @@ def share_axis(axes: Axes, title: str, largest: float = 1.0) -> None:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for the whole figure, under its panels."""
+    """One legend for the whole figure, under its panels, in so many columns or as many as fit."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+    fitting = WIDTH_IN_LETTERS // (max(map(len, labels)) + MARK_IN_LETTERS)
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(columns, fitting, len(labels))))
 
 
 def note(axes: Axes, text: str, at: tuple[float, float], towards: tuple[float, float]) -> None:

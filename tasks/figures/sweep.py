@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
-from tasks.figures.panels import grid_of_panels
+from tasks.figures.panels import pages_of_panels
 from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, logarithmic, save_plot
 
 WIDE = 8.0
@@ -18,15 +18,15 @@ REAL, REAL_TITLE = REFERENCE_COLOURS[1], "real test images"
 def draw_sweep(evidence: Evidence, folder: Path) -> None:
     """FID by evaluations and sampler, with intervals, above that of as many real images.
 
-    A ring marks how the variant is sampled. Writes ``sweep.svg`` and ``sweep.png``.
+    A ring marks how the variant is sampled. Writes ``sweep-<k>.svg`` and ``sweep-<k>.png``.
     """
-    figure, panels = grid_of_panels(len(evidence.variants), 2, 3.3)
-    for axes, variant in zip(panels, evidence.variants, strict=True):
-        _lines(axes, variant)
-        _floor(axes, variant)
-        _finish(axes, variant)
-    panels[0].set_ylabel("FID")
-    save_plot(figure, folder, "sweep")
+    for page in pages_of_panels(evidence.variants, "sweep", 3.3):
+        for _, axes, variant in page.panels:
+            _lines(axes, variant)
+            _floor(axes, variant)
+            _finish(axes, variant)
+        page.first.set_ylabel("FID")
+        save_plot(page.figure, folder, page.name)
 
 
 def _lines(axes: Axes, variant: VariantEvidence) -> None:

@@ -24,6 +24,7 @@ from tasks.figures.critic import decades, draw_critic_overall
 from tasks.figures.forward import distinct_processes, draw_forward, noised
 from tasks.figures.guidance import draw_guidance
 from tasks.figures.losses import draw_losses
+from tasks.figures.panels import grid_of_panels, legend_below, pages_of_panels
 from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
 from tasks.figures.schedule import draw_schedule, ratio_along
@@ -53,8 +54,8 @@ def test_every_figure_exists_and_plots_exist_in_both_formats(workspace: tuple[Pa
     folder = workspace[0] / FIGURES
     pictures = {"forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship"}
     pictures |= {"clip_gallery_course", "clip_gallery_flagship"}
-    plots = {"schedule", "losses", "noise_levels", "recognition", "clip_classes", "clip_overall"}
-    plots |= {"critic_classes", "critic_overall", "confusion", "sweep", "guidance"}
+    plots = {"schedule", "losses-1", "noise_levels-1", "recognition-1", "clip_classes", "clip_overall"}
+    plots |= {"critic_classes", "critic_overall", "confusion", "sweep-1", "guidance-1"}
     assert {path.stem for path in folder.glob("*.png")} == pictures | plots
     assert {path.stem for path in folder.glob("*.svg")} == plots
     for path in folder.glob("*.svg"):
@@ -76,8 +77,35 @@ def test_the_same_measurements_give_the_same_bytes_even_under_another_style(
             draw_samples(evidence, folder)
         assert mpl.rcParams["font.size"] == 30
     made = sorted(path.name for path in folder.iterdir())
-    assert made == ["forward.png", "losses.png", "losses.svg", "samples-1.png"]
+    assert made == ["forward.png", "losses-1.png", "losses-1.svg", "samples-1.png"]
     assert [sha256_file(folder / name) for name in made] == [sha256_file(FIGURES / name) for name in made]
+
+
+@pytest.mark.parametrize(("models", "sizes"), [(0, []), (1, [1]), (6, [6]), (7, [3, 4]), (11, [5, 6]), (13, [4, 4, 5])])
+def test_panels_are_spread_over_pages_of_six_at_most(
+    models: int, sizes: list[int], workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    course = read_evidence(workspace[1].variants).variants[0]
+    pages = list(pages_of_panels([replace(course, name=f"n{place}") for place in range(models)], "some", 1.0))
+    assert [page.name for page in pages] == [f"some-{number}" for number in range(1, len(sizes) + 1)]
+    assert [len(page.panels) for page in pages] == sizes
+    shown = [(place, variant.name) for page in pages for place, _, variant in page.panels]
+    assert shown == [(place, f"n{place}") for place in range(models)]
+
+
+@pytest.mark.parametrize(("length", "columns"), [(5, 4), (26, 3), (60, 1), (200, 1)])
+def test_a_legend_has_as_many_columns_as_fit(length: int, columns: int) -> None:
+    figure, (axes,) = grid_of_panels(1, 1, 2.0)
+    for index in range(8):
+        axes.plot([0.0], [0.0], label=f"{index}{'x' * (length - 1)}")
+    with theme():
+        legend_below(figure, axes, 4)
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend._ncols == columns
+    if length < 100:
+        assert legend.get_window_extent().width <= figure.get_window_extent().width
 
 
 def test_titles_are_drawn_literally(workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> None:
