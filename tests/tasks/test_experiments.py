@@ -129,7 +129,7 @@ def test_what_jumps_take_is_said_beside_what_they_give(evidence: Evidence) -> No
 def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> None:
     found = experiment_text("steps", evidence, Pairs([], ()), 0.95).replace("\\", "")
     assert found == "\n\n" + "".join(f"    - {sentence}\n" for sentence in steps_sentences(evidence))
-    assert found.startswith("Course DDPM from 500 seeds, by DDPM with 100 evaluations: FID ")
+    assert found.startswith("\n\n    - Course DDPM from 500 seeds, by DDPM with 100 evaluations: FID ")
     assert "Flagship from 500 seeds, by UniPC with 4 evaluations: FID " in found
 
 

@@ -243,6 +243,7 @@ def test_where_nothing_was_compared_the_report_does_not_say_so(tmp_path: Path, m
 
 def test_what_no_settings_of_the_project_make_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     still_open = unescaped(source_of(prepared(tmp_path, monkeypatch)).partition("## Left open")[2])
+    assert "no settings of this project make.\n\n- " in still_open
     assert "Needs a plain CNN, trained on an equal budget*." in still_open
     assert "two variants that differ in the target alone." in still_open
 
