@@ -14,6 +14,7 @@ from models.intervals import wilson
 from models.spec import DdpmSpec, EdmSpec
 from tasks import class_findings, findings, model_findings, report_tables, wording
 from tasks.alike import mixture_text
+from tasks.brightness_findings import brightness_rows
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
 from tasks.evidence import Evidence, interval, read_evidence
@@ -64,12 +65,14 @@ class Measured:
     Attributes:
         evidence: the metrics of every stage.
         recognition: see :func:`tasks.recognition.recognition_table`.
+        brightness: see :func:`tasks.brightness.brightness_table`.
         pairs: the models compared with each other.
         claims: what became of the source's claims.
     """
 
     evidence: Evidence
     recognition: pd.DataFrame
+    brightness: pd.DataFrame
     pairs: Pairs
     claims: list[Finding]
 
@@ -111,9 +114,10 @@ def read_measurements(variants: Mapping[str, Variant], settings: Settings) -> Me
         IntegrityError: one of its files is damaged.
     """
     evidence = with_gate(read_evidence(variants), settings.report.gate)
-    recognition, agreement = (read_table(table_file(name)) for name in ("recognition", "agreement"))
+    names = ("recognition", "agreement", "brightness")
+    recognition, agreement, brightness = (read_table(table_file(name)) for name in names)
     claims = findings.findings(evidence, recognition, agreement, settings.evaluate.confidence)
-    return Measured(evidence, recognition, read_pairs(asked(evidence)), claims)
+    return Measured(evidence, recognition, brightness, read_pairs(asked(evidence)), claims)
 
 
 def report_markdown(measured: Measured, settings: Settings) -> str:
@@ -278,6 +282,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "guidance": guidance_text(evidence),
         "guidance_table": lambda: guidance_table(evidence),
         "drawn_otherwise": drawn_otherwise(evidence),
+        "brightness": brightness_rows(evidence, measured.brightness),
         "memorisation": memorisation_text(evidence),
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),
