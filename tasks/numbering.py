@@ -1,6 +1,6 @@
 """Numbers of figures and tables, the same in every output format, and references to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tasks.files import require_file
@@ -8,6 +8,8 @@ from tasks.wording import Markdown, escape
 
 LONG_ROWS, LONG_TEXT = 20, 2500
 """A table of more rows or characters may be broken over pages."""
+
+CONTINUED = "The same of further models."
 
 
 class Numbering:
@@ -44,6 +46,19 @@ class Numbering:
             require_file(self._folder / f"{known}.{ending}")
         caption = self._caption("Figure", known, caller)
         return Markdown(f'\n![{caption}]({self._folder / name}){{alt="{description}" width=100%}}\n\n')
+
+    def panels(self, names: Sequence[str], description: str, caller: Callable[[], str]) -> Markdown:
+        """The pages of a plot with a panel for each model: the first has the caption, the others refer to it.
+
+        Args:
+            names: of the pages, see :meth:`figure`, as are the others.
+            description: what each shows.
+            caller: gives the caption.
+        """
+        first, *others = names
+        pages = [self.figure(first, description, caller)]
+        pages += [self.figure(name, description, lambda: CONTINUED) for name in others]
+        return Markdown("".join(pages))
 
     def table(self, name: str, body: Markdown, caller: Callable[[], str]) -> Markdown:
         """A numbered table whose caption is the body of the template's call."""

@@ -140,7 +140,7 @@ def report_markdown(measured: Measured, settings: Settings) -> str:
     for _ in range(2):
         numbering.restart()
         rendered = template.render(
-            {**content, "figure": numbering.figure, "table": numbering.table, "ref": numbering.ref}
+            {**content, **{name: getattr(numbering, name) for name in ("figure", "panels", "table", "ref")}}
         )
     return rendered
 
