@@ -24,6 +24,10 @@ class Interval:
         """The three numbers by name, for a metrics file."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
+    def columns(self, name: str) -> dict[str, float]:
+        """The three under keys of their own, for a row of a table: ``fid``, ``fid_low`` and ``fid_high``."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def last_true(holds: Callable[[float], bool], low: float, high: float) -> float:
     """The largest number between two ends for which something holds, by bisection; ``low`` where it never does.

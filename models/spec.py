@@ -174,8 +174,8 @@ class TrainingSpec:
     decay: Literal["constant", "linear"]
     grad_clip: float
     """Largest global gradient norm."""
-    ema_decay: float
-    """Per-step decay of the averaged weights, reached after a warm-up of (1 + n) / (10 + n)."""
+    ema_lag: float
+    """How far the averaged weights lie back, as a share of the training so far: 0 is off, 0.5 the mean of all."""
     label_drop: float
     """Share of the images whose label is hidden, for classifier-free guidance."""
     log_every: int
@@ -203,7 +203,7 @@ class TrainingSpec:
         others = 0 <= self.consistency_steps < self.steps - self.warmup_steps
         require(others, "consistency_steps", "a number from 0 up to, not including, steps - warmup_steps")
         require(0.0 < self.grad_clip <= 1000.0, "grad_clip", "a number above 0, at most 1000")
-        require(0.0 <= self.ema_decay < 1.0, "ema_decay", "a number from 0 up to, not including, 1")
+        require(0.0 <= self.ema_lag <= 0.5, "ema_lag", "a number from 0 to 0.5")
         require(0 <= self.repeat <= 1000, "repeat", "a number from 0 to 1000")
         require(0.0 <= self.label_drop < 1.0, "label_drop", "a number from 0 up to, not including, 1")
 

@@ -47,5 +47,5 @@ def _row(name: str, images: Tensor, labels: Tensor, evaluate: Evaluate, seed: in
     for key, statistic in STATISTICS.items():
         generator = torch_generator(seed, "brightness interval")
         found = bootstrap(brightness, statistic, evaluate.confidence, evaluate.bootstrap, generator, labels.long())
-        row |= {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
+        row |= found.columns(key)
     return row

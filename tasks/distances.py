@@ -104,11 +104,6 @@ def share_difference(one: Tensor, other: Tensor, labels: Tensor, confidence: flo
     return jackknife(gains.unsqueeze(1), labels, mean, JACKKNIFE_GROUPS, confidence, generator)
 
 
-def columns(name: str, interval: Interval) -> dict[str, float]:
-    """A figure and the ends of its interval under keys of their own: ``fid``, ``fid_low`` and ``fid_high``."""
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
 def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, seed: int) -> Interval:
     """Kernel distance to the training images over disjoint blocks."""
     generator = torch_generator(seed, "kernel blocks")

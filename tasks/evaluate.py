@@ -12,7 +12,6 @@ from tasks.accuracy import accuracies
 from tasks.dataset import Split
 from tasks.distances import (
     RealFeatures,
-    columns,
     frechet_interval,
     kernel_interval,
     manifold_figures,
@@ -123,8 +122,8 @@ def answers_block(
         "num_images": len(labels),
         "accuracy": found["accuracy"],
         "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
-        **columns("fid", frechet_interval(features, labels, real, evaluate.confidence, seed)),
-        **columns("kid", kernel_interval(features, real, evaluate.confidence, seed)),
+        **frechet_interval(features, labels, real, evaluate.confidence, seed).columns("fid"),
+        **kernel_interval(features, real, evaluate.confidence, seed).columns("kid"),
         **manifold_figures(features, real, evaluate.neighbours, seed),
     }
 

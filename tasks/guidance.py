@@ -5,7 +5,6 @@ from dataclasses import replace
 from models.evaluations import evaluations, levels_guided
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec, TrainingSpec
 from tasks.comparisons import joint_confidence
-from tasks.distances import columns
 from tasks.guides import early_state
 from tasks.params import Sweep
 from tasks.progress import track
@@ -69,7 +68,7 @@ def beside_unguided(
 def _beside(row: Row, seen: Seen, fair: list[tuple[Row, Seen]], confidence: float, bench: Bench) -> Row:
     rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
     told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
-    return {**row, "rival": rival["sampler"], **told, **columns("beyond", bench.difference(seen, its, confidence))}
+    return {**row, "rival": rival["sampler"], **told, **bench.difference(seen, its, confidence).columns("beyond")}
 
 
 def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:

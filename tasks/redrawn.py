@@ -12,7 +12,6 @@ from tasks.comparisons import joint_confidence
 from tasks.dataset import real_test_images
 from tasks.distances import (
     RealFeatures,
-    columns,
     frechet_difference,
     frechet_interval,
     kernel_interval,
@@ -109,8 +108,8 @@ class Bench:
         """
         kernel = kernel_interval(seen.features, self.training, self.confidence, self.seed)
         overlap = manifold_figures(seen.features, self.training, self.neighbours, self.seed)
-        distances = columns("fid", self.fid(seen)) | columns("kid", kernel)
-        return {**distances, **columns("accuracy", self.accuracy(seen)), **overlap}
+        distances = self.fid(seen).columns("fid") | kernel.columns("kid")
+        return {**distances, **self.accuracy(seen).columns("accuracy"), **overlap}
 
     def fid(self, seen: Seen) -> Interval:
         """The Fréchet distance to the training images alone."""
@@ -126,9 +125,9 @@ class Bench:
 
     def _beside(self, seen: Seen, first: Seen, confidence: float) -> Row:
         if seen is first:
-            return columns("difference", NO_GAP) | columns("gain", NO_GAP)
+            return NO_GAP.columns("difference") | NO_GAP.columns("gain")
         gain = share_difference(seen.right, first.right, first.labels, confidence, self.seed)
-        return columns("difference", self.difference(seen, first, confidence)) | columns("gain", gain)
+        return self.difference(seen, first, confidence).columns("difference") | gain.columns("gain")
 
 
 def drawn_again(sampling: Sampling, labels: Array, seeds: Array) -> Array:

@@ -58,8 +58,8 @@ class TrainingRun:
 
     def take_in(self, report: StepReport) -> None:
         """Follow a step that was taken."""
-        self.ema.update(self.diffusion, self.step)
         self.step = report.step
+        self.ema.update(self.diffusion, self.step)
         self.window.append(report.loss)
 
     def trained_by(self, count: int) -> None:
@@ -115,7 +115,7 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         diffusion.fit_pixels(pixels.mean_image, pixels.std)
         diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
     diffusion = diffusion.to(device)
-    ema = Ema(diffusion, spec.training.ema_decay)
+    ema = Ema(diffusion, spec.training.ema_lag)
     optimizers = build_optimizers(diffusion, spec.training)
     run = TrainingRun(folder, config, diffusion, ema, optimizers, started=started)
     if checkpoint is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.evidence import Evidence, Json, Judged
+from tasks.evidence import Evidence, Judged, interval, interval_beside
 from tasks.files import write_table
 from tasks.labels import CLASS_SLUGS
 from tasks.paths import table_file
@@ -23,11 +23,6 @@ def write_tables(evidence: Evidence) -> None:
     write_table(table_file("recognition"), recognition_table([variant.name for variant in evidence.variants]))
 
 
-def spread(name: str, block: Json) -> dict[str, float]:
-    """An interval as three columns: the value under ``name``, its ends under ``name_low`` and ``name_high``."""
-    return {name: block["value"], f"{name}_low": block["low"], f"{name}_high": block["high"]}
-
-
 def _row(evidence: Evidence, row: Judged) -> dict[str, Any]:
     trained: dict[str, Any] = dict.fromkeys(("parameters", "images_trained", "seconds", "weights_of"))
     for variant in evidence.variants:
@@ -36,17 +31,19 @@ def _row(evidence: Evidence, row: Judged) -> dict[str, Any]:
             trained = {"parameters": train["parameters"], "images_trained": train["images"]}
             trained |= {"seconds": train["seconds"], "weights_of": train.get("taken_from", variant.name)}
     judged: dict[str, Any] = {"images_judged": row.critic["num_images"]}
-    judged |= spread("class_accuracy", row.critic["accuracy"])
+    judged |= interval(row.critic["accuracy"]).columns("class_accuracy")
     for key in ("fid", "kid"):
-        judged |= {name: row.critic[name] for name in (key, f"{key}_low", f"{key}_high")}
+        judged |= interval_beside(row.critic, key).columns(key)
     judged |= {key: row.critic[key] for key in BARE}
     for key in ("good", "clear", "blurry", "accuracy"):
-        judged |= spread(f"clip_{key}", row.clip[key])
+        judged |= interval(row.clip[key]).columns(f"clip_{key}")
     kind = "variant" if row.measured else "reference"
     return {"kind": kind, "name": row.key, "title": row.title, **trained, **judged}
 
 
 def _class_row(row: Judged, slug: str) -> dict[str, Any]:
     clip, critic = row.clip["per_class"][slug], row.critic["per_class"][slug]
-    scores = {key: value for name in ("good", "clear", "blurry") for key, value in spread(name, clip[name]).items()}
-    return {"name": row.key, "class": slug, **spread("class_accuracy", critic["accuracy"]), **scores}
+    found: dict[str, Any] = {"name": row.key, "class": slug, **interval(critic["accuracy"]).columns("class_accuracy")}
+    for name in ("good", "clear", "blurry"):
+        found |= interval(clip[name]).columns(name)
+    return found

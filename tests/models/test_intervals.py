@@ -16,6 +16,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
+def test_an_interval_is_three_columns_of_a_table() -> None:
+    assert Interval(0.5, 0.25, 1.0).columns("fid") == {"fid": 0.5, "fid_low": 0.25, "fid_high": 1.0}
+
+
 def test_wilson_gives_the_published_figures() -> None:
     """Newcombe (1998), table I, method 3: 81/263, 15/148, 0/20 and 1/29 at 95 %."""
     found = [wilson(hits, total, 0.95) for hits, total in ((81, 263), (15, 148), (0, 20), (1, 29))]

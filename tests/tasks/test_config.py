@@ -101,6 +101,7 @@ BAD_VALUES = [
     ("variants.flagship.training.adam_betas", "[0.9, 1.0]", "two numbers"),
     ("variants.flagship.training.adam_betas", "[0.9]", "adam_betas"),
     ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
+    ("variants.flagship.training.ema_lag", "0.6", "from 0 to 0.5"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
     ("variants.flagship.training.consistency_steps", "2000", "up to, not including, steps - warmup_steps"),
     ("variants.course.training.consistency_steps", "10", "0 with a ddpm process"),
