@@ -24,10 +24,14 @@ from benchmarks.samplers import sampler_results
 from benchmarks.trial import RESULT
 from flows.environment import prepare_environment
 from flows.stage import guarded
+from tasks.checkpoint import differing_keys
+from tasks.config import load_params
 from tasks.errors import ConfigError, MissingResourceError
 from tasks.judge import CARD
+from tasks.params import Params
 from tasks.paths import artifact, split_file
-from tasks.weights import WEIGHTS
+from tasks.train import run_config
+from tasks.weights import WEIGHTS, read_card
 
 T = TypeVar("T")
 NAMES = tuple(dict.fromkeys(entry.name for entry in ENTRIES))
@@ -46,8 +50,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     limits = Limits.of(options)
-    require_build()
     prepare_environment()
+    require_build(load_params())
     setup = setup_on_cpu()
     for results in [measured_again(options.again, limits, setup)] if options.again else measured(limits, setup):
         publish(results)
@@ -100,15 +104,19 @@ def told_apart(found: Iterable[T | Failure]) -> tuple[list[T], list[Failure]]:
     return good, [result for result in results if isinstance(result, Failure)]
 
 
-def require_build() -> None:
-    """Refuse a folder without a judge, a trained flagship or data.
+def require_build(params: Params) -> None:
+    """Refuse a folder without a judge or data, or without the flagship that these parameters and this code train.
 
     Raises:
-        MissingResourceError: no report was built in it.
+        MissingResourceError: no report was built in it, or one of other parameters or code.
     """
     for path in (CARD.parent, artifact("flagship", WEIGHTS), split_file("train"), split_file("test")):
         if not path.exists():
             raise MissingResourceError(str(path), "is missing", "a finished build in this folder", "run `make report`")
+    wanted = run_config(params.variant("flagship"), params.compute, params.seed)
+    if different := differing_keys(wanted, read_card("flagship")["config"]):
+        what = f"was trained under another configuration ({', '.join(different[:3])})"
+        raise MissingResourceError(str(artifact("flagship", WEIGHTS)), what, "a build of this one", "run `make report`")
 
 
 def result_of(entry: Entry, limits: Limits) -> Outcome | Failure:

@@ -110,7 +110,9 @@ class IsotropicPrior(Prior):
 class MixturePrior(Prior):
     """A mixture of Gaussians for each class; the network is shown the noisy image and the guess.
 
-    How far off the guess is has no closed form; it is measured on training images. Before :meth:`fit` it is c_out.
+    How far off the guess is has no closed form; it is measured on training images, those that the network is asked
+    about while it learns. For images that the mixture was not fitted to it is further off. Before :meth:`fit` the
+    error is c_out.
 
     Args:
         spec: sigma_data and the size of the mixture.

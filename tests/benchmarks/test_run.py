@@ -22,6 +22,8 @@ from benchmarks.trial import RESULT
 from tasks.errors import ConfigError, MissingResourceError
 from tasks.files import write_json, write_text
 from tasks.side_by_side import side_by_side_table
+from tasks.train import run_config
+from tasks.weights import write_card
 from tests.benchmarks.invented import checks, outcome, quality
 from tests.benchmarks.test_contenders import SETUP
 
@@ -178,7 +180,7 @@ def test_whatever_a_process_leaves_is_a_result(
 def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingResourceError, match=r"artifacts/critic: is missing; .*; do run `make report`"):
-        require_build()
+        require_build(SETUP.params)
     for path in (
         "artifacts/critic/model.json",
         "artifacts/flagship/model.safetensors",
@@ -186,4 +188,9 @@ def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatc
         "data/prepared/test.npz",
     ):
         write_text(tmp_path / path, "")
-    require_build()
+    config = run_config(SETUP.params.variant("flagship"), SETUP.params.compute, SETUP.params.seed)
+    write_card("flagship", {"config": config})
+    require_build(SETUP.params)
+    write_card("flagship", {"config": {**config, "code_sha256": "of an earlier day"}})
+    with pytest.raises(MissingResourceError, match=r"another configuration \(code_sha256\); .*; do run"):
+        require_build(SETUP.params)
