@@ -98,8 +98,10 @@ ENTRIES = (
     Entry("course", "own", "course"),
     Entry("diffusers", "diffusers_unet", 1e-4),
     Entry("diffusers", "diffusers_unet", 5e-4),
+    Entry("diffusers", "diffusers_unet", 2e-3),
     Entry("denoising-diffusion-pytorch", "lucidrains_unet", 1e-4),
     Entry("denoising-diffusion-pytorch", "lucidrains_unet", 5e-4),
+    Entry("denoising-diffusion-pytorch", "lucidrains_unet", 2e-3),
 )
 PEERS = ("diffusers", "denoising-diffusion-pytorch")
 """Packages whose versions stand beside the results."""
