@@ -109,6 +109,7 @@ def require_build(params: Params) -> None:
 
     Raises:
         MissingResourceError: no report was built in it, or one of other parameters or code.
+        IntegrityError: what tells how the flagship was trained was altered.
     """
     for path in (CARD.parent, artifact("flagship", WEIGHTS), split_file("train"), split_file("test")):
         if not path.exists():

@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from models.intervals import Interval
-from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval, network_name, process_name, target_name
+from tasks.evidence import (
+    Evidence,
+    Json,
+    Judged,
+    VariantEvidence,
+    interval,
+    interval_beside,
+    network_name,
+    process_name,
+    target_name,
+)
 from tasks.gate import HELD_OUT_BLURS
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS
 from tasks.sampler_names import sampler_name
@@ -75,7 +84,7 @@ def critic_table(evidence: Evidence) -> Markdown:
 
 def _critic_row(row: Judged) -> tuple[object, ...]:
     critic = row.critic
-    fid, kid = (Interval(critic[key], critic[f"{key}_low"], critic[f"{key}_high"]) for key in ("fid", "kid"))
+    fid, kid = (interval_beside(critic, key) for key in ("fid", "kid"))
     accuracy = percent_interval(interval(critic["accuracy"]))
     return name_of(row), count(critic["num_images"]), accuracy, number_interval(fid), number_interval(kid)
 

@@ -9,16 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from models.intervals import Interval
-from tasks.evidence import Evidence, Json, Judged, interval
+from tasks.evidence import Evidence, Json, Judged, interval, interval_beside
 from tasks.figures.clip import tint
 from tasks.figures.panels import dots, grid_of_panels, legend_below, name_rows, offset_of, share_axis
 from tasks.figures.style import blank, logarithmic, plain_number, save_plot
 from tasks.labels import CLASS_NAMES, CLASS_SLUGS, NUM_CLASSES
-
-
-def distance(block: Json, key: str) -> Interval:
-    """A distance with its interval, as the critic block holds it."""
-    return Interval(block[key], block[f"{key}_low"], block[f"{key}_high"])
 
 
 def bare(block: Json, key: str) -> Interval:
@@ -66,7 +61,7 @@ def draw_critic_overall(evidence: Evidence, folder: Path) -> None:
     _readings(accuracy, rows, [interval(row.critic["accuracy"]) for row in rows], labelled=True)
     share_axis(accuracy, "Class accuracy")
     for axes, (title, key) in zip(distances, DISTANCES.items(), strict=True):
-        _distances(axes, rows, [distance(row.critic, key) for row in rows])
+        _distances(axes, rows, [interval_beside(row.critic, key) for row in rows])
         axes.set_title(title)
         axes.set_xlabel("lower is better")
     for axes, (title, key) in zip(halves[1].subplots(1, len(SHARES)), SHARES.items(), strict=True):

@@ -202,7 +202,7 @@ def test_a_critic_that_sees_no_difference_is_drawn_too(
     workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
 ) -> None:
     monkeypatch.chdir(workspace[0])
-    monkeypatch.setattr("tasks.figures.critic.distance", lambda *_: Interval(0.0, 0.0, 0.0))
+    monkeypatch.setattr("tasks.figures.critic.interval_beside", lambda *_: Interval(0.0, 0.0, 0.0))
     with theme():
         draw_critic_overall(read_evidence(workspace[1].variants), workspace[0])
         drawn[0].draw_without_rendering()
