@@ -143,7 +143,7 @@ def trained(arm: Arm, repeat: int, size: Size) -> Trained:
     spec = replace(spec, training=replace(spec.training, steps=steps, repeat=repeat))
     setup = setup_of(replace(params, variants={VARIANT: spec}))
     start = time.monotonic()
-    own = Own(setup, VARIANT, arm.arrange)
+    own = Own(setup, VARIANT, arm)
     while own.step(0.0):
         pass
     seconds = time.monotonic() - start

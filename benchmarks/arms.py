@@ -1,13 +1,14 @@
 """The changes of the flagship that are tried one at a time; a new one is a line in :data:`ARMS`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.diffusion import Draw
 from models.training import Batch
@@ -16,9 +17,12 @@ from tasks.variants import Variant
 FROM_NOISE = {"start": "noise", "steps": 10, "sigma_min": 0.01, "sigma_max": 40.0}
 COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
 """Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
+NARROW = {"channels": (16, 48)}
+"""As much work at every pixel as the flagship's at every block of 2x2."""
 ClassImages = Callable[[int], Tensor]
 """A class -> its encoded training images, (N, 784)."""
 Arrange = Callable[[Iterator[Batch], ClassImages], Iterator[Batch]]
+Rewire = Callable[[nn.Module], None]
 
 
 def paired_within_class(batches: Iterator[Batch], _: ClassImages) -> Iterator[Batch]:
@@ -67,6 +71,37 @@ def expected_image(x: Tensor, sigma: Tensor, images: Tensor) -> Tensor:
     return closeness.softmax(dim=1) @ images
 
 
+def without_attention(network: nn.Module) -> None:
+    """Let no pixel look at others but through convolutions."""
+    network.attention = nn.Identity()
+
+
+def told_at(*stages: int) -> Rewire:
+    """Tell noise level and class to the blocks of some stages alone: 0 and 3 are at 14x14, 1 and 2 at 7x7."""
+
+    def silence_others(_: nn.Module, __: Any, spoken: list[Sequence[Tensor]]) -> list[Sequence[Tensor]]:
+        silent = [[torch.zeros_like(block) for block in stage] for stage in spoken]
+        return [(spoken if place in stages else silent)[place] for place in range(len(spoken))]
+
+    def rewire(network: nn.Module) -> None:
+        network.get_submodule("modulation").register_forward_hook(silence_others)
+
+    return rewire
+
+
+def at_every_pixel(network: nn.Module) -> None:
+    """Work at 28x28 and 14x14: of an image with every pixel fourfold, each block of 2x2 is one pixel."""
+
+    def fourfold(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (F.interpolate(args[0], scale_factor=2.0, mode="nearest"), *args[1:])
+
+    def pixels_again(_: nn.Module, __: Any, answer: Tensor) -> Tensor:
+        return F.avg_pool2d(answer, 2)
+
+    network.register_forward_pre_hook(fourfold)
+    network.register_forward_hook(pixels_again)
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """A change of the flagship.
@@ -75,12 +110,14 @@ class Arm:
         name: in the table.
         changes: new values by group of the variant and setting; empty for the flagship as it is.
         arrange: what becomes of the batches, where these change.
+        rewire: changes the network, where no setting does.
         beside: the arm that it is compared with, which differs from it in one thing.
     """
 
     name: str
     changes: dict[str, dict[str, Any]]
     arrange: Arrange | None = None
+    rewire: Rewire | None = None
     beside: str = "as it is"
 
     def of(self, spec: Variant) -> Variant:
@@ -118,6 +155,16 @@ ARMS = (
     Arm("batches of 32, twice the steps", {"training": {"batch": 32, "steps": 3000}}),
     Arm("no hidden labels", {"training": {"label_drop": 0.0}}),
     Arm("dropout of 0.05", {"network": {"dropout": 0.05}}),
+    Arm("no attention", {}, rewire=without_attention),
+    Arm("noise level and class at 7x7 alone", {}, rewire=told_at(1, 2)),
+    Arm("noise level and class at 14x14 alone", {}, rewire=told_at(0, 3)),
+    Arm("16 and 48 channels", {"network": NARROW}),
+    Arm(
+        "pixels in place of blocks of 2x2, 16 and 48 channels",
+        {"network": NARROW},
+        rewire=at_every_pixel,
+        beside="16 and 48 channels",
+    ),
     Arm("40 and 112 channels", {"network": {"channels": (40, 112)}}),
     Arm("3 blocks a level", {"network": {"blocks": 3}}),
     Arm("half as many steps again", {"training": {"steps": 2250}}),

@@ -5,7 +5,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from benchmarks.arms import Arrange, ClassImages
+from benchmarks.arms import Arm, ClassImages
 from benchmarks.contenders import Setup
 from models.diffusion import Diffusion
 from models.evaluations import evaluations
@@ -30,13 +30,13 @@ class Own:
     Args:
         setup: see there.
         variant: its name in ``params.yaml``. Its training ends with the steps that it says.
-        arrange: changes the batches on their way, for an experiment; None leaves them as they are.
+        arm: changes batches or network for an experiment; its settings are expected in ``setup``. None for no change.
 
     Raises:
         ConfigError: the variant is guided by an early state.
     """
 
-    def __init__(self, setup: Setup, variant: str, arrange: Arrange | None = None) -> None:
+    def __init__(self, setup: Setup, variant: str, arm: Arm | None = None) -> None:
         spec = setup.params.variant(variant)
         if spec.sampling.guide == "early":
             key, what = f"variants.{variant}.sampling.guide", "is early, of which a benchmark keeps no weights"
@@ -47,7 +47,12 @@ class Own:
         self._setup, self._sampler, diffusion = setup, spec.sampling, self._run.diffusion
         self._moments = fitted_start(diffusion, spec.sampling, setup.device)
         self._batches = partial(training_batches, diffusion, split, training, seed, 0, setup.device)
-        batches = arrange(self._batches(), class_images(diffusion, split, setup.device)) if arrange else self._batches()
+        if arm and arm.rewire:
+            for model in (diffusion, self._run.ema.model):
+                arm.rewire(model.network)
+        batches = self._batches()
+        if arm and arm.arrange:
+            batches = arm.arrange(batches, class_images(diffusion, split, setup.device))
         self._steps = train_steps(diffusion, self._run.optimizers, batches, training, setup.precision)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)

@@ -8,15 +8,25 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from benchmarks import ablations
 from benchmarks.ablations import Size, Trained, figures_of, mean_gap, page
-from benchmarks.arms import ARMS, Arm, averaged_targets, paired_within_class
+from benchmarks.arms import (
+    ARMS,
+    Arm,
+    at_every_pixel,
+    averaged_targets,
+    paired_within_class,
+    told_at,
+    without_attention,
+)
 from benchmarks.contenders import Setup
 from benchmarks.own import Own
 from models.diffusion import Draw
+from models.edm_unet import EdmUNet
+from models.spec import EdmUNetSpec
 from models.training import Batch
 from tasks.config import PARAMS, load_params
 from tasks.errors import ConfigError
@@ -85,19 +95,72 @@ def test_noise_is_paired_within_a_class_at_the_least_total_distance() -> None:
     assert found.x0 is batch.x0
 
 
+def small_network() -> EdmUNet:
+    """A network that answers something, since all that starts at zero is drawn."""
+    torch.manual_seed(0)
+    network = EdmUNet(EdmUNetSpec(kind="edm_unet", channels=(8, 16), blocks=1, heads=2, embedding=8, dropout=0.0))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return network.eval()
+
+
+def answer_of(network: EdmUNet, label: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 1, 28, 28, generator=generator)
+    answer: Tensor = network(x, torch.zeros(2), torch.full((2,), label), torch.ones(2))
+    return answer
+
+
+def test_a_network_told_everywhere_is_the_same_and_one_told_nowhere_ignores_the_class() -> None:
+    plain, everywhere, nowhere = (small_network() for _ in range(3))
+    told_at(0, 1, 2, 3)(everywhere)
+    told_at()(nowhere)
+    assert torch.equal(answer_of(everywhere), answer_of(plain))
+    assert torch.equal(answer_of(nowhere, 3), answer_of(nowhere, 4))
+    assert not torch.equal(answer_of(plain, 3), answer_of(plain, 4))
+
+
+@pytest.mark.parametrize(("stages", "told"), [((1, 2), [0, 1, 1, 0]), ((0, 3), [1, 0, 0, 1])])
+def test_the_named_stages_are_told(stages: tuple[int, ...], told: list[int]) -> None:
+    network = small_network()
+    told_at(*stages)(network)
+    spoken = network.modulation(torch.zeros(2), torch.tensor([1, 2]), torch.ones(2))
+    assert [int(stage[0].any()) for stage in spoken] == told
+
+
+def test_without_attention_the_deepest_maps_pass_as_they_are() -> None:
+    plain, blind = small_network(), small_network()
+    without_attention(blind)
+    plain.attention.register_forward_hook(lambda _, args, __: args[0])
+    assert torch.equal(answer_of(blind), answer_of(plain))
+
+
+def test_every_pixel_is_a_block_of_its_own() -> None:
+    """The first convolution sees each pixel four times, at 28x28, and its four answers are averaged."""
+    network, seen = small_network(), list[Tensor]()
+    network.stem.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    network.head.register_forward_hook(lambda _, __, answer: seen.append(answer))
+    at_every_pixel(network)
+    answer = answer_of(network)
+    x = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(seen[0], x.expand(2, 4, 28, 28))
+    assert_close(answer, seen[1].mean(dim=1, keepdim=True))
+
+
 def judged_by_critic(setup: Setup, arm: Arm) -> dict[str, float]:
-    own = Own(setup, "flagship", arm.arrange)
+    own = Own(setup, "flagship", arm)
     while own.step(0.0):
         pass
     return figures_of(own, setup, 100)
 
 
 def test_an_arm_is_compared_with_one_that_differs_in_one_thing() -> None:
-    """In one group of settings at most, and in all others not at all; the batches may differ instead."""
+    """In one group of settings at most, and in all others not at all; batches or network may differ instead."""
     arms = {arm.name: arm for arm in ARMS}
     for arm in ARMS:
         mine, its = asdict(arm.of(SPEC)), asdict(arms[arm.beside].of(SPEC))
-        assert sum(mine[group] != its[group] for group in mine) + (arm.arrange is not None) == (arm.name != arm.beside)
+        otherwise = [arm.arrange is not None, arm.rewire is not None]
+        assert sum(otherwise + [mine[group] != its[group] for group in mine]) == (arm.name != arm.beside)
 
 
 def test_the_flagship_as_it_is_has_the_figures_of_its_stages(workspace: Path) -> None:
@@ -109,8 +172,8 @@ def test_the_flagship_as_it_is_has_the_figures_of_its_stages(workspace: Path) ->
     assert found == pytest.approx(
         {"fid": judged["fid"], "accuracy": judged["accuracy"]["value"], "recall": judged["recall"]}
     )
-    others = [judged_by_critic(SETUP, arm)["fid"] for arm in ARMS if arm.arrange]
-    assert len({found["fid"], *others}) == 3
+    others = [judged_by_critic(SETUP, arm)["fid"] for arm in ARMS if arm.arrange or arm.rewire]
+    assert len({found["fid"], *others}) == 7
 
 
 def test_another_repeat_is_another_training(workspace: Path) -> None:
