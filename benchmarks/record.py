@@ -29,6 +29,10 @@ from tasks.files import write_json, write_text
 from tasks.side_by_side import SUMMARY
 
 FOLDER = Path(__file__).parent / "results"
+SOUGHT = (
+    "The settings of the project's own variants were sought on this data, in part by this critic; the other libraries' "
+    "are those that they recommend, at the learning rate of those tried that this critic likes best."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ def page(results: Results) -> str:
     return f"""# Side by side
 
 {textwrap.fill(compared(results, best), 120)}
+
+{textwrap.fill(SOUGHT, 120)}
 
 ## Quality
 

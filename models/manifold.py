@@ -1,7 +1,7 @@
 """How far two sets of feature vectors cover each other, by balls around nearest neighbours."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,12 +19,14 @@ class Manifold:
         density: mean number of real balls an image lies in, over k; 1 for equal distributions, may exceed 1 (Naeem et
             al. 2020, equation 5).
         coverage: share of the real balls that hold an image, 0 to 1 (the same, equation 6).
+        recalled: whether each real image is among those that recall counts, bool, shape (N,).
     """
 
     precision: float
     recall: float
     density: float
     coverage: float
+    recalled: Tensor = field(repr=False, compare=False)
 
 
 def compare_manifolds(real: Tensor, images: Tensor, neighbours: int) -> Manifold:
@@ -53,6 +55,7 @@ def compare_manifolds(real: Tensor, images: Tensor, neighbours: int) -> Manifold
         recall=recalled.double().mean().item(),
         density=counts.mean().item() / neighbours,
         coverage=covered.double().mean().item(),
+        recalled=recalled,
     )
 
 

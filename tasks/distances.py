@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.frechet import Moments, frechet_distance, jackknife, kernel_distance, moments
 from models.intervals import Interval
-from models.manifold import compare_manifolds
+from models.manifold import Manifold, compare_manifolds
 from tasks.dataset import class_balanced, load_split
 from tasks.errors import ConfigError
 from tasks.judge import Judge
@@ -110,8 +110,8 @@ def kernel_interval(features: Tensor, real: RealFeatures, confidence: float, see
     return kernel_distance(features, real.features, KERNEL_BLOCKS, confidence, generator)
 
 
-def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> dict[str, float]:
-    """Precision, recall, density and coverage against as many training images.
+def manifold_of(features: Tensor, real: RealFeatures, neighbours: int, seed: int) -> Manifold:
+    """How images and as many training images cover each other.
 
     Raises:
         ConfigError: there are too few images for that many neighbours.
@@ -122,10 +122,20 @@ def manifold_figures(features: Tensor, real: RealFeatures, neighbours: int, seed
     if neighbours >= min(len(chosen), len(reference)):
         expected = f"fewer than {len(reference)} neighbours for {len(chosen)} images"
         raise ConfigError("evaluate.neighbours", f"got {neighbours}", expected, "lower it or draw more images")
-    found = compare_manifolds(reference, features[chosen], neighbours)
-    return {
-        "precision": found.precision,
-        "recall": found.recall,
-        "density": found.density,
-        "coverage": found.coverage,
-    }
+    return compare_manifolds(reference, features[chosen], neighbours)
+
+
+def manifold_figures(found: Manifold) -> dict[str, float]:
+    """Precision, recall, density and coverage by name."""
+    return {name: getattr(found, name) for name in ("precision", "recall", "density", "coverage")}
+
+
+def recall_difference(one: Manifold, other: Manifold, confidence: float, seed: int) -> Interval:
+    """How much more of the training images one set recalls than another, held against the same of them.
+
+    The interval is of other training images. It takes both sets as they are, and is by that somewhat narrow: with
+    Gaussian vectors, 500 of each kind, intervals of 95 % held the difference of a mean pair of sets 91 to 93 times in
+    a hundred. To leave out images of the sets too widens it 1.7-fold, since balls grow with every neighbour that goes.
+    """
+    labels = torch.arange(NUM_CLASSES).repeat_interleave(len(one.recalled) // NUM_CLASSES)
+    return share_difference(one.recalled, other.recalled, labels, confidence, seed)

@@ -15,6 +15,7 @@ from tasks.distances import (
     frechet_interval,
     kernel_interval,
     manifold_figures,
+    manifold_of,
     real_features,
 )
 from tasks.files import write_json, write_table
@@ -124,7 +125,7 @@ def answers_block(
         "per_class": {slug: {"accuracy": interval} for slug, interval in found["per_class"].items()},
         **frechet_interval(features, labels, real, evaluate.confidence, seed).columns("fid"),
         **kernel_interval(features, real, evaluate.confidence, seed).columns("kid"),
-        **manifold_figures(features, real, evaluate.neighbours, seed),
+        **manifold_figures(manifold_of(features, real, evaluate.neighbours, seed)),
     }
 
 

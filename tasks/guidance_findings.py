@@ -43,7 +43,14 @@ def _sentences(variant: VariantEvidence) -> str:
     if best["difference"] >= 0.0:
         return f"{start} None of the {count(len(led))} ways to guide it that were tried has a smaller FID."
     tried = f"Of the {count(len(led))} ways to guide it that were tried, the smallest FID is that of"
-    return f"{start} {tried} {_name(best)}: {gap_text(best)}; {_told(best)}. {_beside_rival(best)}"
+    found = f"{_name(best)}: {gap_text(best)}; {_told(best)}"
+    return f"{start} {tried} {found}. {_recall_sentence(best)} {_beside_rival(best)}"
+
+
+def _recall_sentence(row: Json) -> str:
+    """Whether variety was lost, beside the same model without guidance."""
+    gap = interval_beside(row, "recall_gain")
+    return f"Its recall is {gap_text(row, 'recall_gain')}." if gap.value else "Its recall is the same."
 
 
 def _beside_rival(row: Json) -> str:
@@ -56,13 +63,17 @@ def _beside_rival(row: Json) -> str:
 def _strongest(variant: VariantEvidence) -> str:
     plain, row = variant.unguided, _without_class(variant)[-1]
     accuracies = [percent_interval(interval_beside(each, "accuracy")) for each in (plain, row)]
-    known = "resolved" if excludes_zero(interval_beside(row, "gain")) else "not resolved"
+    seen, varied = (_known(row, gain) for gain in ("gain", "recall_gain"))
     start = f"{variant.spec.title} from {count(variant.sweep['num_images'])} seeds, by {plain['sampler']}"
     return (
         f"{start} with {count(plain['evaluations'])} evaluations: led away from its answer without the class at g = "
-        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, {known}, recall from "
-        f"{plain['recall']:.2f} to {row['recall']:.2f}; FID is {gap_text(row)}."
+        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, {seen}, recall from "
+        f"{plain['recall']:.2f} to {row['recall']:.2f}, {varied}; FID is {gap_text(row)}."
     )
+
+
+def _known(row: Json, gain: str) -> str:
+    return "resolved" if excludes_zero(interval_beside(row, gain)) else "not resolved"
 
 
 def _is_own(variant: VariantEvidence) -> bool:

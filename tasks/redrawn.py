@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.intervals import Interval, share_of
+from models.manifold import Manifold
 from tasks.comparisons import joint_confidence
 from tasks.dataset import real_test_images
 from tasks.distances import (
@@ -16,7 +17,9 @@ from tasks.distances import (
     frechet_interval,
     kernel_interval,
     manifold_figures,
+    manifold_of,
     real_features,
+    recall_difference,
     share_difference,
 )
 from tasks.judge import Judge, load_critic
@@ -26,6 +29,8 @@ from tasks.sample import Array, Sampling, blocks, sample_images
 Row = dict[str, Any]
 NO_GAP = Interval(0.0, 0.0, 0.0)
 """Of a set of images beside itself."""
+GAPS = ("difference", "gain", "recall_gain")
+"""How far the distance, the class accuracy and the recall of a row are above those of the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,14 @@ class Seen:
     features: Tensor
     labels: Tensor
     right: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A set of images and how it and the training images cover each other."""
+
+    seen: Seen
+    overlap: Manifold
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +104,16 @@ class Bench:
     def rows(self, descriptions: list[Row], seen: list[Seen]) -> list[Row]:
         """A row a set of images: its description, its figures, and how they compare with those of the first.
 
-        ``difference`` is how far its distance to the training images is above that of the first, ``gain`` how far its
-        class accuracy is, each with an interval from pairs of the same seed. All comparisons with the first are looked
-        at together, so these intervals are widened for their number.
+        ``difference`` is how far its distance to the training images is above that of the first and ``gain`` how far
+        its class accuracy is, each with an interval from pairs of the same seed; ``recall_gain`` is how far its recall
+        is, with one from the training images recalled. All comparisons with the first are looked at together, so these
+        intervals are widened for their number.
         """
         joint = joint_confidence(max(1, len(seen) - 1), self.confidence)
+        judged = [Judged(images, self.overlap(images)) for images in seen]
         return [
-            {**description, **self.figures(images), **self._beside(images, seen[0], joint)}
-            for description, images in zip(descriptions, seen, strict=True)
+            {**description, **self._figures(each), **self._beside(each, judged[0], joint)}
+            for description, each in zip(descriptions, judged, strict=True)
         ]
 
     def figures(self, seen: Seen) -> Row:
@@ -106,10 +121,11 @@ class Bench:
 
         Precision, recall, density and coverage compare equally many training images.
         """
-        kernel = kernel_interval(seen.features, self.training, self.confidence, self.seed)
-        overlap = manifold_figures(seen.features, self.training, self.neighbours, self.seed)
-        distances = self.fid(seen).columns("fid") | kernel.columns("kid")
-        return {**distances, **self.accuracy(seen).columns("accuracy"), **overlap}
+        return self._figures(Judged(seen, self.overlap(seen)))
+
+    def overlap(self, seen: Seen) -> Manifold:
+        """How a set and as many training images cover each other."""
+        return manifold_of(seen.features, self.training, self.neighbours, self.seed)
 
     def fid(self, seen: Seen) -> Interval:
         """The Fréchet distance to the training images alone."""
@@ -123,11 +139,22 @@ class Bench:
         """How far the distance of a set is above that of another of the same labels and seeds, image by image."""
         return frechet_difference((seen.features, other.features), other.labels, self.training, confidence, self.seed)
 
-    def _beside(self, seen: Seen, first: Seen, confidence: float) -> Row:
-        if seen is first:
-            return NO_GAP.columns("difference") | NO_GAP.columns("gain")
-        gain = share_difference(seen.right, first.right, first.labels, confidence, self.seed)
-        return self.difference(seen, first, confidence).columns("difference") | gain.columns("gain")
+    def _figures(self, judged: Judged) -> Row:
+        seen = judged.seen
+        kernel = kernel_interval(seen.features, self.training, self.confidence, self.seed)
+        distances = self.fid(seen).columns("fid") | kernel.columns("kid")
+        return {**distances, **self.accuracy(seen).columns("accuracy"), **manifold_figures(judged.overlap)}
+
+    def _beside(self, judged: Judged, first: Judged, confidence: float) -> Row:
+        gaps = (NO_GAP, NO_GAP, NO_GAP) if judged is first else self._gaps(judged, first, confidence)
+        return {key: value for name, gap in zip(GAPS, gaps, strict=True) for key, value in gap.columns(name).items()}
+
+    def _gaps(self, judged: Judged, first: Judged, confidence: float) -> tuple[Interval, Interval, Interval]:
+        """How far the distance, the class accuracy and the recall are above those of the first."""
+        seen, its = judged.seen, first.seen
+        gain = share_difference(seen.right, its.right, its.labels, confidence, self.seed)
+        recall = recall_difference(judged.overlap, first.overlap, confidence, self.seed)
+        return self.difference(seen, its, confidence), gain, recall
 
 
 def drawn_again(sampling: Sampling, labels: Array, seeds: Array) -> Array:

@@ -11,7 +11,7 @@ from models.evaluations import evaluations, led_nowhere, plainest
 from models.spec import DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
-from tasks.guidance import beside_unguided, guidance_rows
+from tasks.guidance import beside_unguided, guidance_rows, ways
 from tasks.params import Compute, Evaluate, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.precision import chosen_precision
@@ -63,7 +63,7 @@ def run_sweep(
     labels, seeds = balanced_requests(sweep.per_class, seed)
     bench = Bench.of_build(evaluate, compute, seed)
     seen = [bench.look(drawn_before(variant, seeds), labels)]
-    attempts = candidates(spec, sweep)
+    attempts = candidates(spec, with_rivals(spec, sweep))
     for attempt in track(iter(attempts), len(attempts), f"sweeping {variant}"):
         drawn = drawn_again(replace(sampling, sampler=attempt.sampler), labels, seeds)
         seen.append(bench.look(drawn, labels))
@@ -90,6 +90,12 @@ def described(attempt: Attempt, own: Attempt) -> Row:
 def own_attempt(spec: Variant) -> Attempt:
     """How the variant is sampled in the rest of the report; its own number of evaluations is its budget."""
     return Attempt(evaluations(spec.sampling), spec.sampling)
+
+
+def with_rivals(spec: Variant, sweep: Sweep) -> Sweep:
+    """The sweep with a budget for every number of evaluations that guidance takes, so that rivals may take as many."""
+    guided = {evaluations(way) for way in ways(spec, sweep) if way.guidance != 1.0}
+    return replace(sweep, evaluations=tuple(sorted({*sweep.evaluations, *guided})))
 
 
 def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:

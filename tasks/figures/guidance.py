@@ -37,7 +37,10 @@ def _panel(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
 
 
 def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
-    """A line a guide, which has the same colour and dashes in every panel."""
+    """A line a guide, which has the same colour and dashes in every panel.
+
+    Bars across are those of the difference from the recall without guidance, which itself has none.
+    """
     plain, led = variant.unguided, variant.guided
     for index, name in enumerate(guides):
         rows = [plain, *(row for row in led if row["guide"] == name)]
@@ -45,7 +48,7 @@ def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
             continue
         where = [row["recall"] for row in rows]
         accuracies = [row["accuracy"] for row in rows]
-        reach = [[abs(row["accuracy"] - row[f"accuracy_{end}"]) for row in rows] for end in ("low", "high")]
+        across, reach = _reach(rows, "recall_gain"), _reach(rows, "accuracy")
         tint = colour(index)
         style: dict[str, Any] = {
             "color": tint,
@@ -54,9 +57,14 @@ def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
             "markersize": 3.5,
             "linewidth": 1.4,
         }
-        axes.errorbar(where, accuracies, yerr=reach, capsize=2, elinewidth=0.7, label=name, **style)
+        axes.errorbar(where, accuracies, xerr=across, yerr=reach, capsize=2, elinewidth=0.7, label=name, **style)
         _name_scale(axes, rows[-1], tint)
     axes.plot([plain["recall"]], [plain["accuracy"]], "o", mfc="none", mec=INK, markersize=10, label="no guidance")
+
+
+def _reach(rows: list[Json], figure: str) -> list[list[float]]:
+    """How far the ends of a figure's interval lie from it: the lower ends, then the upper."""
+    return [[abs(row[figure] - row[f"{figure}_{end}"]) for row in rows] for end in ("low", "high")]
 
 
 def _name_scale(axes: Axes, row: Json, tint: str) -> None:

@@ -14,7 +14,7 @@ from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Failure
-from benchmarks.record import RECORD, Results, last_results, page, summary
+from benchmarks.record import RECORD, SOUGHT, Results, last_results, page, summary
 from benchmarks.run import require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
@@ -68,6 +68,7 @@ def test_the_page_tells_everything_once() -> None:
         "From `make bench`: `own` (900 steps); `peer` (fast steps), trained one after another on the same images in "
         "float32 for at most 20 s each, and judged by the project's critic on 100 images, equally many of every class."
     )
+    assert " ".join(text.split("\n\n")[2].split()) == SOUGHT
     assert max(map(len, text.splitlines())) <= 120
     assert "| own | 20 | 2,000 | 100 | 5.00 (2.50 to 10.00) | 0.800 |" in text
     assert "| real test images |  |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text

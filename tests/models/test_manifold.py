@@ -27,6 +27,7 @@ def naive(real: Tensor, images: Tensor, neighbours: int) -> Manifold:
         recall=in_images.any(dim=0).double().mean().item(),
         density=in_real.double().sum().item() / (neighbours * len(images)),
         coverage=in_real.any(dim=0).double().mean().item(),
+        recalled=in_images.any(dim=0),
     )
 
 
@@ -45,7 +46,7 @@ def test_three_points_on_a_line_by_hand() -> None:
 def test_images_packed_into_one_real_ball_have_high_density_and_low_coverage() -> None:
     # Real balls: (-1, 1), (0, 2), (8, 12), (10, 14); every image lies in the first alone.
     found = compare_manifolds(column(0.0, 1.0, 10.0, 12.0), column(-0.1, -0.2, -0.3, -0.4), neighbours=1)
-    assert found == Manifold(precision=1.0, recall=0.0, density=1.0, coverage=0.25)
+    assert found == Manifold(1.0, 0.0, 1.0, 0.25, torch.zeros(4, dtype=torch.bool))
 
 
 def test_identical_sets_give_1() -> None:
@@ -55,7 +56,10 @@ def test_identical_sets_give_1() -> None:
 
 
 def test_sets_far_apart_give_0() -> None:
-    assert compare_manifolds(vectors(60, 0), vectors(60, 1, shift=100.0), neighbours=4) == Manifold(0.0, 0.0, 0.0, 0.0)
+    none = Manifold(0.0, 0.0, 0.0, 0.0, torch.zeros(60, dtype=torch.bool))
+    found = compare_manifolds(vectors(60, 0), vectors(60, 1, shift=100.0), neighbours=4)
+    assert found == none
+    assert torch.equal(found.recalled, none.recalled)
 
 
 def test_two_sets_of_one_source_have_density_near_1() -> None:

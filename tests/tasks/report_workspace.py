@@ -293,6 +293,7 @@ def guidance_rows(spec: Variant, fid: float) -> list[dict[str, Any]]:
         numbers = {"guide": guide, "scale": scale, "sampler": sampler, "evaluations": looks * (1 + (scale > 1.0))}
         figures = {**beside("fid", distance, 0.05 * distance), **beside("difference", distance - fid, 0.02 * fid)}
         figures |= beside("accuracy", 0.6 + 0.1 * scale, 0.02) | beside("gain", 0.1 * (scale - 1.0), 0.01)
+        figures |= beside("recall_gain", 0.2 * (1.0 - scale), 0.03 * (scale - 1.0))
         rows.append({**numbers, **figures, **spread(0.8, 1.0 - 0.2 * scale)})
     return [rows[0], *({**row, **rival(row["fid"], fid)} for row in rows[1:])]
 

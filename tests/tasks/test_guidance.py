@@ -112,6 +112,9 @@ def test_the_rows_are_those_of_the_critic_on_the_same_seeds(variant: str, worksp
     assert {key: found[-1][key] for key in shared} == {key: judged[key] for key in shared}
     assert found[-1]["gain"] == pytest.approx(found[-1]["accuracy"] - found[0]["accuracy"])
     assert found[-1]["gain_low"] < found[-1]["gain"] < found[-1]["gain_high"]
+    for row in found:
+        assert row["recall_gain"] == pytest.approx(row["recall"] - found[0]["recall"])
+        assert row["recall_gain_low"] <= row["recall_gain"] <= row["recall_gain_high"]
 
 
 def test_guidance_is_held_against_the_best_without_it_that_takes_no_more(
@@ -196,7 +199,8 @@ def test_the_text_names_the_way_of_the_smallest_distance_and_whether_it_is_resol
         "\u201cwithout the class\u201d at g = 1.5: 0.400 (0.320 to 0.480) less, resolved; FID 3.60" in text
     )
     assert text.endswith(
-        "It takes 8 evaluations; of all samplers without guidance that take no more, UniPC with 6 has the smallest "
+        "Its recall is 0.100 (0.085 to 0.115) less, resolved. It takes 8 evaluations; of all "
+        "samplers without guidance that take no more, UniPC with 6 has the smallest "
         "FID, 3.90: beside that, guidance has 0.300 (0.260 to 0.340) less, resolved.\n"
     )
 
@@ -215,7 +219,7 @@ def test_the_question_is_answered_by_the_strongest_guidance_without_the_class() 
     assert said[1] == (
         "Small flagship from 500 seeds, by DPM-Solver++(2M) with 4 evaluations: led away from its answer without "
         "the class at g = 3, class accuracy goes from 70.0\u00a0% (68.0 to 72.0) to 90.0\u00a0% (88.0 to 92.0), "
-        "resolved, recall from 0.80 to 0.40; FID is 0.800 (0.720 to 0.880) more, resolved."
+        "resolved, recall from 0.80 to 0.40, resolved; FID is 0.800 (0.720 to 0.880) more, resolved."
     )
     assert drawn_otherwise(build()) == ["Small course"]
 

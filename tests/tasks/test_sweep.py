@@ -22,7 +22,7 @@ from tasks.precision import autocast
 from tasks.redrawn import Bench
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.sampler_names import sampler_name
-from tasks.sweep import Attempt, candidates, drawn_before, own_attempt, run_sweep
+from tasks.sweep import Attempt, candidates, drawn_before, own_attempt, run_sweep, with_rivals
 from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,
@@ -121,6 +121,19 @@ def test_samplers_that_differ_in_their_noise_are_told_apart() -> None:
     half = replace(COURSE, sampling=replace(COURSE.sampling, kind="ddim", steps=3, eta=0.5))
     assert sampler_name(half.sampling) == "DDIM, eta 0.5"
     assert described(candidates(half, SWEEP))[:2] == [(3, "DDIM", 3), (3, "DDPM", 3)]
+
+
+def test_guided_images_have_rivals_of_as_many_evaluations() -> None:
+    """Between two noise levels guidance may take a number that no budget names."""
+    sweep = replace(SWEEP, evaluations=(3,))
+    found = with_rivals(FLAGSHIP, sweep)
+    assert found == replace(sweep, evaluations=(3, 6, 8))
+    assert {6, 8} <= {evaluations(attempt.sampler) for attempt in candidates(FLAGSHIP, found)}
+
+
+def test_where_no_guide_was_trained_no_budget_is_added() -> None:
+    unled = replace(FLAGSHIP, training=replace(FLAGSHIP.training, label_drop=0.0, snapshots=1))
+    assert with_rivals(unled, SWEEP) == SWEEP
 
 
 def test_guidance_is_kept_and_counts() -> None:
