@@ -165,10 +165,10 @@ def page(found: Sequence[Trained], size: Size) -> str:
 
 From `python -m benchmarks.ablations`: means over trainings of {size.share:.0%} of their steps, {size.images} images
 each, judged by the build's critic; *s* are the seconds of a training.
-*More* is the mean difference of FID from the arm under *beside*, which differs in one thing, between trainings of the
-same number; these share first weights, batches and noise as far as what is changed has them in common. Its
-{CONFIDENCE:.0%} interval (Student's t) is not adjusted for the number of arms. Below 0 the images are nearer to real
-ones, which is worth something where seconds and evaluations are no more.
+*More* is the mean difference of FID from the arm under *beside*, which differs in one part alone (network, noising,
+training, sampling or batches), between trainings of the same number; these share first weights, batches and noise as
+far as what is changed has them in common. Its {CONFIDENCE:.0%} interval (Student's t) is not adjusted for the number of
+arms. Below 0 the images are nearer to real ones, which is worth something where seconds and evaluations are no more.
 
 {markdown_table(head, rows)}
 

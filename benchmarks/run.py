@@ -74,12 +74,14 @@ def measured_again(name: str, limits: Limits, setup: Setup) -> Results:
     """The results of the last run, with one contender measured anew.
 
     Raises:
-        ConfigError: the last run was another machine's, or had other limits.
+        ConfigError: the last run was another machine's, had other limits, or another critic.
         MissingResourceError: there was none.
     """
     last = last_results()
-    if (last.limits, last.precision, last.machine, last.versions, last.code) != (limits, *circumstances(setup)):
-        what, expected = "would add to a run of another kind", f"the machine, code and limits of {last.measured_on}"
+    alike = (last.limits, last.precision, last.machine, last.versions, last.code) == (limits, *circumstances(setup))
+    if not alike or last.real != Referee(setup.params, limits.images).real():  # as only the same critic sees them
+        what = "would add to a run of another kind"
+        expected = f"the machine, code, limits and critic of {last.measured_on}"
         raise ConfigError("--again", what, f"{expected}, {last.limits}", "measure all contenders")
     outcomes, failures = trials([name], limits)
     together = [*outcomes, *(it for it in last.outcomes if it.name != name)]

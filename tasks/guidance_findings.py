@@ -67,7 +67,8 @@ def _strongest(variant: VariantEvidence) -> str:
     start = f"{variant.spec.title} from {count(variant.sweep['num_images'])} seeds, by {plain['sampler']}"
     return (
         f"{start} with {count(plain['evaluations'])} evaluations: led away from its answer without the class at g = "
-        f"{row['scale']:g}, class accuracy goes from {accuracies[0]} to {accuracies[1]}, {seen}, recall from "
+        f"{row['scale']:g}, the largest scale tried and picked for that alone, class accuracy goes from "
+        f"{accuracies[0]} to {accuracies[1]}, {seen}, recall from "
         f"{plain['recall']:.2f} to {row['recall']:.2f}, {varied}; FID is {gap_text(row)}."
     )
 

@@ -17,7 +17,7 @@ from tasks.alike import mixture_text
 from tasks.brightness_findings import brightness_rows
 from tasks.clip_findings import gate_finding
 from tasks.documents import FOLDER, Documents
-from tasks.evidence import Evidence, interval, read_evidence
+from tasks.evidence import Evidence, VariantEvidence, interval, read_evidence
 from tasks.experiments import asked, experiment_text
 from tasks.files import read_table, require_file
 from tasks.gate import box_blur_note, with_gate
@@ -30,7 +30,7 @@ from tasks.pairing import Pairs, read_pairs
 from tasks.params import Evaluate, Report, Scorer
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
-from tasks.settling import reverse_rows, settling_text
+from tasks.settling import looks_text, reverse_rows, settling_text
 from tasks.side_by_side import measured_otherwise, side_by_side, side_by_side_table
 from tasks.sweep_findings import sweep_table, sweep_text
 from tasks.training_findings import head_start_text
@@ -264,10 +264,14 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
     def settling(name: str) -> str:
         return settling_text(reverse_rows(recognition, name), confidence)
 
+    def looks(variant: VariantEvidence) -> str:
+        return looks_text(reverse_rows(recognition, variant.name), variant.spec.sampling.steps)
+
     return {
         "paths": paths,
         "worst_case": f"{50 * (half.high - half.low):.0f}",
         "settling": settling,
+        "looks": looks,
         "extremes": class_findings.extremes,
         "ranking": model_findings.ranking_text(evidence, pairs, confidence),
         "against": model_findings.against_text(evidence, pairs, confidence),

@@ -233,4 +233,4 @@ def settings_table(variant: VariantEvidence) -> Markdown:
 
 
 def _setting(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (", ".join(map(str, value)) or "[]") if isinstance(value, tuple) else str(value)

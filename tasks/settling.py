@@ -12,7 +12,7 @@ from models.intervals import Interval
 from tasks.comparisons import median_interval
 from tasks.evidence import CLAIMED_STEPS, THE_SOURCE, Evidence
 from tasks.verdicts import Finding, Verdict
-from tasks.wording import NBSP, escape
+from tasks.wording import NBSP, count, escape
 
 Seen = Literal["noisy", "guess"]
 SIGHT = (
@@ -113,6 +113,17 @@ def steps_verdict(picture: Interval, guess: Interval) -> Verdict:
     return "refuted" if high < first or round(guess.low, 6) >= last else "not answered"
 
 
+def looks_text(rows: pd.DataFrame, steps: int) -> str:
+    """After which of its reverse steps a model was looked at.
+
+    Args:
+        rows: of one variant along the reverse process.
+        steps: that it takes.
+    """
+    every = rows["position"].nunique() == steps + 1  # with the noise that it starts from
+    return f"after each of its {count(steps)} reverse steps" if every else "after every tenth of the reverse steps"
+
+
 def settling_text(rows: pd.DataFrame, confidence: float) -> str:
     """In how many images, and from where on, garments are recognised.
 
@@ -143,10 +154,11 @@ def _span(found: Sequence[Settling], confidence: float) -> str:
 def median_text(middle: Interval) -> str:
     """The median image's share of the steps with its interval; infinity is an image that never settles."""
     if math.isinf(middle.value):
-        return "median image: never"
+        return "median of all samples: never"
     if math.isinf(middle.low):
-        return f"median {share_text(middle.value)}; too few images for an interval"
-    return f"median {share_text(middle.value)}, interval {share_text(middle.low)} to {share_text(middle.high)}"
+        return f"median of all samples {share_text(middle.value)}; too few images for an interval"
+    low, high = share_text(middle.low), share_text(middle.high)
+    return f"median of all samples {share_text(middle.value)}, interval {low} to {high}"
 
 
 def share_text(share: float) -> str:

@@ -80,6 +80,9 @@ def _refuse_non_finite(value: Any, key: str, path: Path) -> None:
 
 
 def _summary(error: YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
+    """What is wrong, and from where to where: a quote that is never closed is missed far below it."""
     problem = (getattr(error, "problem", None) or str(error)).splitlines()[0]
-    return f"{problem} (line {mark.line + 1})" if mark else problem
+    marks = (getattr(error, name, None) for name in ("context_mark", "problem_mark"))
+    lines = sorted({mark.line + 1 for mark in marks if mark})
+    where = f"line{'s' if len(lines) > 1 else ''} {' to '.join(map(str, lines))}"
+    return f"{problem} ({where})" if lines else problem

@@ -10,6 +10,8 @@ from tasks.figures.panels import pages_of_panels
 from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, save_plot
 
 REAL = REFERENCE_COLOURS[1]
+NAME_PLACES = ((6, -9), (6, 5), (-28, -9))
+"""Where each guide's strongest scale is written, in points from its dot: apart where the dots lie together."""
 
 
 def draw_guidance(evidence: Evidence, folder: Path) -> None:
@@ -58,7 +60,7 @@ def _lines(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
             "linewidth": 1.4,
         }
         axes.errorbar(where, accuracies, xerr=across, yerr=reach, capsize=2, elinewidth=0.7, label=name, **style)
-        _name_scale(axes, rows[-1], tint)
+        _name_scale(axes, rows[-1], tint, NAME_PLACES[index % len(NAME_PLACES)])
     axes.plot([plain["recall"]], [plain["accuracy"]], "o", mfc="none", mec=INK, markersize=10, label="no guidance")
 
 
@@ -67,7 +69,7 @@ def _reach(rows: list[Json], figure: str) -> list[list[float]]:
     return [[abs(row[figure] - row[f"{figure}_{end}"]) for row in rows] for end in ("low", "high")]
 
 
-def _name_scale(axes: Axes, row: Json, tint: str) -> None:
+def _name_scale(axes: Axes, row: Json, tint: str, aside: tuple[int, int]) -> None:
     """Write the strongest scale beside its dot."""
     place = (row["recall"], row["accuracy"])
-    axes.annotate(f"g = {row['scale']:g}", place, textcoords="offset points", xytext=(6, -9), color=tint, fontsize=7)
+    axes.annotate(f"g = {row['scale']:g}", place, textcoords="offset points", xytext=aside, color=tint, fontsize=7)

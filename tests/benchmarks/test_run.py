@@ -132,12 +132,18 @@ def test_one_contender_is_measured_again_and_the_others_are_kept(
     )
     asked: list[str] = []
     monkeypatch.setattr(run, "result_of", lambda entry, _: asked.append(entry.name) or own)
+    seen_now = [RESULTS.real]
+    monkeypatch.setattr(run, "Referee", lambda *_: SimpleNamespace(real=lambda: seen_now[-1]))
     found = run.measured_again("flagship", RESULTS.limits, SETUP)
     assert asked == ["flagship"]
     assert (found.outcomes, found.failures) == ([own, course, peer], others[:1])
     assert (found.samplers, found.image_costs) == (RESULTS.samplers, RESULTS.image_costs)
     with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
         run.measured_again("flagship", replace(RESULTS.limits, images=200), SETUP)
+    seen_now.append(replace(RESULTS.real, fid=RESULTS.real.accuracy))  # by another critic
+    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
+        run.measured_again("flagship", RESULTS.limits, SETUP)
+    seen_now.pop()
     monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}, "another"))
     with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
         run.measured_again("flagship", RESULTS.limits, SETUP)

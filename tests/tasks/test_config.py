@@ -162,6 +162,7 @@ BROKEN_FILES = {
     "list": ("- 1\n- 2\n", "is not a mapping"),
     "empty": ("", "is not a mapping"),
     "syntax": ("seed: [1\n", "valid YAML"),
+    "open": ("seed: 1\na: 'b\nc: 2\n", r"\(lines 2 to 4\)"),
     "alias": ("a: &x [1]\nb: *x\n", "anchor"),
     "tag": ("a: !!python/object/apply:os.system [id]\n", "tag"),
     "deep": ("a: " + "[" * 5000 + "]" * 5000, "params.yaml"),

@@ -218,7 +218,8 @@ def test_the_question_is_answered_by_the_strongest_guidance_without_the_class() 
     assert len(said) == 2
     assert said[1] == (
         "Small flagship from 500 seeds, by DPM-Solver++(2M) with 4 evaluations: led away from its answer without "
-        "the class at g = 3, class accuracy goes from 70.0\u00a0% (68.0 to 72.0) to 90.0\u00a0% (88.0 to 92.0), "
+        "the class at g = 3, the largest scale tried and picked for that alone, "
+        "class accuracy goes from 70.0\u00a0% (68.0 to 72.0) to 90.0\u00a0% (88.0 to 92.0), "
         "resolved, recall from 0.80 to 0.40, resolved; FID is 0.800 (0.720 to 0.880) more, resolved."
     )
     assert drawn_otherwise(build()) == ["Small course"]

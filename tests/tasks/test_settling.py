@@ -12,6 +12,7 @@ from models.intervals import Interval
 from tasks.evidence import THE_SOURCE, Evidence, read_evidence
 from tasks.settling import (
     Settling,
+    looks_text,
     settled_median,
     settling_points,
     settling_text,
@@ -55,6 +56,11 @@ def test_an_image_settles_between_its_last_miss_and_the_next_look(answers: list[
     assert settling_points(table, "guess") == [Settling(0.0, 0.0)]
 
 
+def test_a_model_is_looked_at_after_each_of_few_steps_or_every_tenth_of_many() -> None:
+    assert looks_text(paths_table([0.6] * 2), 100) == "after every tenth of the reverse steps"
+    assert looks_text(paths_table([0.6] * 2), 10) == "after each of its 10 reverse steps"
+
+
 def test_the_median_is_widened_by_the_distance_between_looks() -> None:
     found = settled_median(settling_points(paths_table([0.6] * 10), "noisy"), 0.95)
     assert (found.value, found.low, found.high) == pytest.approx((0.6, 0.5, 0.6))
@@ -93,15 +99,18 @@ def test_the_text_says_which_picture_is_meant_how_many_images_there_are_and_how_
     assert (
         escape("noisy picture is recognised for good from somewhere between 60\u00a0% and 70\u00a0% of") in found.text
     )
-    assert escape("the steps on (median 60\u00a0%, interval 50\u00a0% to never)") in found.text
-    assert escape("guess of the result from 20\u00a0% of the steps on (median 20\u00a0%, interval 10") in found.text
+    assert escape("the steps on (median of all samples 60\u00a0%, interval 50\u00a0% to never)") in found.text
+    assert (
+        escape("guess of the result from 20\u00a0% of the steps on (median of all samples 20\u00a0%, interval 10")
+        in found.text
+    )
     assert escape("The claim is read as one on the noisy picture.") in found.text
 
 
 def test_few_and_failed_images_are_told() -> None:
     assert "too few images for an interval" in settling_text(paths_table([0.6] * 3), 0.95)
     assert settling_text(paths_table([NEVER] * 3), 0.95) == "none of 3 samples recognised at the end."
-    assert "median image: never" in settling_text(paths_table([0.6] + [NEVER] * 2), 0.95)
+    assert "median of all samples: never" in settling_text(paths_table([0.6] + [NEVER] * 2), 0.95)
 
 
 def test_without_the_sources_system_its_claim_is_not_answered_and_the_report_says_why(evidence: Evidence) -> None:
