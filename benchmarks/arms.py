@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -14,11 +13,11 @@ from models.diffusion import Draw
 from models.training import Batch
 from tasks.variants import Variant
 
-FROM_NOISE = {"start": "noise", "steps": 10, "sigma_min": 0.01, "sigma_max": 40.0}
+FROM_NOISE = {"kind": "dpmpp_2m", "start": "noise", "steps": 10, "sigma_min": 0.01, "sigma_max": 40.0}
 COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
 """Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
-NARROW = {"channels": (16, 48)}
-"""As much work at every pixel as the flagship's at every block of 2x2."""
+BLOCKS_OF_PIXELS = {"patch": 2, "channels": (32, 96), "blocks": (2, 2)}
+"""A training step of about the same time."""
 ClassImages = Callable[[int], Tensor]
 """A class -> its encoded training images, (N, 784)."""
 Arrange = Callable[[Iterator[Batch], ClassImages], Iterator[Batch]]
@@ -71,13 +70,8 @@ def expected_image(x: Tensor, sigma: Tensor, images: Tensor) -> Tensor:
     return closeness.softmax(dim=1) @ images
 
 
-def without_attention(network: nn.Module) -> None:
-    """Let no pixel look at others but through convolutions."""
-    network.attention = nn.Identity()
-
-
 def told_at(*stages: int) -> Rewire:
-    """Tell noise level and class to the blocks of some stages alone: 0 and 3 are at 14x14, 1 and 2 at 7x7."""
+    """Tell noise level and class to the blocks of some stages alone: 0 and 3 are at 28x28, 1 and 2 at 14x14."""
 
     def silence_others(_: nn.Module, __: Any, spoken: list[Sequence[Tensor]]) -> list[Sequence[Tensor]]:
         silent = [[torch.zeros_like(block) for block in stage] for stage in spoken]
@@ -87,19 +81,6 @@ def told_at(*stages: int) -> Rewire:
         network.get_submodule("modulation").register_forward_hook(silence_others)
 
     return rewire
-
-
-def at_every_pixel(network: nn.Module) -> None:
-    """Work at 28x28 and 14x14: of an image with every pixel fourfold, each block of 2x2 is one pixel."""
-
-    def fourfold(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (F.interpolate(args[0], scale_factor=2.0, mode="nearest"), *args[1:])
-
-    def pixels_again(_: nn.Module, __: Any, answer: Tensor) -> Tensor:
-        return F.avg_pool2d(answer, 2)
-
-    network.register_forward_pre_hook(fourfold)
-    network.register_forward_hook(pixels_again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +136,14 @@ ARMS = (
     Arm("batches of 32, twice the steps", {"training": {"batch": 32, "steps": 3000}}),
     Arm("no hidden labels", {"training": {"label_drop": 0.0}}),
     Arm("dropout of 0.05", {"network": {"dropout": 0.05}}),
-    Arm("no attention", {}, rewire=without_attention),
-    Arm("noise level and class at 7x7 alone", {}, rewire=told_at(1, 2)),
-    Arm("noise level and class at 14x14 alone", {}, rewire=told_at(0, 3)),
-    Arm("16 and 48 channels", {"network": NARROW}),
-    Arm(
-        "pixels in place of blocks of 2x2, 16 and 48 channels",
-        {"network": NARROW},
-        rewire=at_every_pixel,
-        beside="16 and 48 channels",
-    ),
-    Arm("40 and 112 channels", {"network": {"channels": (40, 112)}}),
-    Arm("3 blocks a level", {"network": {"blocks": 3}}),
+    Arm("attention at 14x14, 4 heads", {"network": {"heads": 4}}),
+    Arm("noise level and class at 14x14 alone", {}, rewire=told_at(1, 2)),
+    Arm("noise level and class at 28x28 alone", {}, rewire=told_at(0, 3)),
+    Arm("blocks of 2x2 pixels, 32 and 96 channels, 2 blocks each", {"network": BLOCKS_OF_PIXELS}),
+    Arm("8 and 64 channels", {"network": {"channels": (8, 64)}}),
+    Arm("32 and 64 channels", {"network": {"channels": (32, 64)}}),
+    Arm("16 and 80 channels", {"network": {"channels": (16, 80)}}),
+    Arm("2 blocks at 28x28", {"network": {"blocks": (2, 2)}}),
+    Arm("3 blocks at 14x14", {"network": {"blocks": (1, 3)}}),
     Arm("half as many steps again", {"training": {"steps": 2250}}),
 )

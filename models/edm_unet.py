@@ -1,4 +1,4 @@
-"""The flagship's U-Net: 2x2 pixel blocks at 14x14 and 7x7, noise level and class in every block."""
+"""The flagship's U-Net: pixels or blocks of them at two sizes, noise level and class in every residual block."""
 
 from collections.abc import Sequence
 
@@ -46,22 +46,24 @@ class Modulation(nn.Module):
 
     Args:
         width: length of the joint embedding.
-        channels: feature maps of each stage, which is a row of alike blocks.
-        blocks: in each stage.
+        stages: feature maps and blocks of each stage, which is a row of alike blocks.
     """
 
-    def __init__(self, width: int, channels: Sequence[int], blocks: int) -> None:
+    def __init__(self, width: int, stages: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.blocks, self.parts = blocks, [2 * blocks * count for count in channels]
+        self.stages = tuple(stages)
         self.embedding = JointEmbedding(width)
-        self.linear = nn.Linear(width, sum(self.parts))
+        self.linear = nn.Linear(width, sum(self._lengths()))
 
     def forward(self, level: Tensor, labels: Tensor, keep: Tensor) -> list[Sequence[Tensor]]:
         """For levels, labels and masks, each of shape (B,): a tensor of shape (B, 2C) for each block of each stage."""
         with torch.autocast(level.device.type, enabled=False):
             spoken: Tensor = self.linear(self.embedding(level, labels, keep))
-        stages = torch.split(spoken, self.parts, dim=1)
-        return [stage.reshape(len(stage), self.blocks, -1).unbind(1) for stage in stages]
+        parts = zip(torch.split(spoken, self._lengths(), dim=1), self.stages, strict=True)
+        return [part.reshape(len(part), blocks, -1).unbind(1) for part, (_, blocks) in parts]
+
+    def _lengths(self) -> list[int]:
+        return [2 * channels * blocks for channels, blocks in self.stages]
 
 
 class ResidualBlock(nn.Module):
@@ -120,10 +122,16 @@ class SelfAttention(nn.Module):
 
 
 class Encoder(nn.ModuleList):
-    """Residual blocks at one size; the output of each is a skip."""
+    """Residual blocks at one size; the output of each is a skip.
 
-    def __init__(self, channels: int, spec: EdmUNetSpec) -> None:
-        super().__init__(ResidualBlock(channels, spec.dropout) for _ in range(spec.blocks))
+    Args:
+        channels: feature maps.
+        blocks: how many.
+        dropout: see :class:`ResidualBlock`.
+    """
+
+    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
+        super().__init__(ResidualBlock(channels, dropout) for _ in range(blocks))
 
     def forward(self, x: Tensor, modulations: Sequence[Tensor]) -> list[Tensor]:
         """Map (B, C, H, W), with a modulation (B, 2C) per block, to one tensor of that shape per block."""
@@ -135,12 +143,18 @@ class Encoder(nn.ModuleList):
 
 
 class Decoder(nn.Module):
-    """Residual blocks at one size, each after a concatenated skip that a 1x1 convolution brings back to C channels."""
+    """Residual blocks at one size, each after a concatenated skip that a 1x1 convolution brings back to C channels.
 
-    def __init__(self, channels: int, spec: EdmUNetSpec) -> None:
+    Args:
+        channels: C.
+        blocks: how many.
+        dropout: see :class:`ResidualBlock`.
+    """
+
+    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
         super().__init__()
-        self.merges = nn.ModuleList(nn.Conv2d(2 * channels, channels, kernel_size=1) for _ in range(spec.blocks))
-        self.blocks = Encoder(channels, spec)
+        self.merges = nn.ModuleList(nn.Conv2d(2 * channels, channels, kernel_size=1) for _ in range(blocks))
+        self.blocks = Encoder(channels, blocks, dropout)
 
     def forward(self, x: Tensor, skips: list[Tensor], modulations: Sequence[Tensor]) -> Tensor:
         """Map (B, C, H, W), with a modulation (B, 2C) and a skip per block, innermost skip last, to (B, C, H, W)."""
@@ -154,23 +168,26 @@ class EdmUNet(nn.Module):
     """The raw network F of Karras et al. 2022, equation 7: it sees c_in * x and c_noise, and starts by answering zero.
 
     Args:
-        spec: channels at 14x14 and 7x7, blocks per level each way, heads, width of the embedding, dropout.
+        spec: side of the squares of pixels seen as one, feature maps and residual blocks at the outer and at the inner
+            size, heads, width of the embedding, dropout.
         images: how many pictures it is shown at once, such as the noisy image and a prior's guess.
     """
 
     def __init__(self, spec: EdmUNetSpec, images: int = 1) -> None:
         super().__init__()
+        self.patch = spec.patch
+        outer, inner = zip(spec.channels, spec.blocks, strict=True)
         wide, deep = spec.channels
-        self.modulation = Modulation(spec.embedding, (wide, deep, deep, wide), spec.blocks)
-        self.stem = conv3x3(4 * images, wide)
-        self.encoder14 = Encoder(wide, spec)
+        self.modulation = Modulation(spec.embedding, (outer, inner, inner, outer))
+        self.stem = conv3x3(self.patch**2 * images, wide)
+        self.outer_encoder = Encoder(*outer, spec.dropout)
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * wide, deep, kernel_size=1))
-        self.encoder7 = Encoder(deep, spec)
-        self.attention = SelfAttention(deep, spec.heads)
-        self.decoder7 = Decoder(deep, spec)
+        self.inner_encoder = Encoder(*inner, spec.dropout)
+        self.attention = SelfAttention(deep, spec.heads) if spec.heads else nn.Identity()
+        self.inner_decoder = Decoder(*inner, spec.dropout)
         self.up = nn.Sequential(nn.Conv2d(deep, 4 * wide, kernel_size=1), nn.PixelShuffle(2))
-        self.decoder14 = Decoder(wide, spec)
-        self.head = nn.Sequential(group_norm(wide, GROUP_SIZE), nn.SiLU(), zeroed(conv3x3(wide, 4)))
+        self.outer_decoder = Decoder(*outer, spec.dropout)
+        self.head = nn.Sequential(group_norm(wide, GROUP_SIZE), nn.SiLU(), zeroed(conv3x3(wide, self.patch**2)))
 
     def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
         """Answer for scaled noisy images.
@@ -184,11 +201,11 @@ class EdmUNet(nn.Module):
         Returns:
             Shape (B, 1, 28, 28); zero before training.
         """
-        down14, down7, up7, up14 = self.modulation(level, labels, keep)
-        blocks = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        at14: list[Tensor] = self.encoder14(self.stem(blocks), down14)
-        at7: list[Tensor] = self.encoder7(self.down(at14[-1]), down7)
-        deep: Tensor = self.decoder7(self.attention(at7[-1]), at7, up7)
-        wide: Tensor = self.decoder14(self.up(deep), at14, up14)
+        down_outer, down_inner, up_inner, up_outer = self.modulation(level, labels, keep)
+        squares = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
+        outer: list[Tensor] = self.outer_encoder(self.stem(squares), down_outer)
+        inner: list[Tensor] = self.inner_encoder(self.down(outer[-1]), down_inner)
+        deep: Tensor = self.inner_decoder(self.attention(inner[-1]), inner, up_inner)
+        wide: Tensor = self.outer_decoder(self.up(deep), outer, up_outer)
         answer: Tensor = self.head(wide)
-        return F.pixel_shuffle(answer, 2).contiguous()
+        return F.pixel_shuffle(answer, self.patch).contiguous()

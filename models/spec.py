@@ -50,16 +50,18 @@ class CourseUNetSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdmUNetSpec:
-    """The flagship's U-Net: works on 2x2 pixel blocks at 14x14 and 7x7, conditioned in every block."""
+    """The flagship's U-Net of two sizes, on pixels or on blocks of them, conditioned in every residual block."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     kind: Literal["edm_unet"]
+    patch: Literal[1, 2]
+    """Side of the squares of pixels that it sees as one: 1 for 28x28 and 14x14, 2 for 14x14 and 7x7."""
     channels: tuple[int, int]
-    """Feature maps at 14x14 and 7x7; multiples of 8."""
-    blocks: int
-    """Residual blocks per level, each way."""
+    """Feature maps at the larger size and at the smaller; multiples of 8."""
+    blocks: tuple[int, int]
+    """Residual blocks at the larger size and at the smaller, each way."""
     heads: int
-    """Heads of the one self-attention at 7x7."""
+    """Heads of the one self-attention at the smaller size; 0 for none."""
     embedding: int
     """Width of the joint embedding of noise level and class."""
     dropout: float
@@ -68,8 +70,9 @@ class EdmUNetSpec:
     def __post_init__(self) -> None:
         allowed = all(8 <= c <= 1024 and c % 8 == 0 for c in self.channels)
         require(allowed, "channels", "two multiples of 8 from 8 to 1024")
-        require(1 <= self.blocks <= 8, "blocks", "a number from 1 to 8")
-        require(self.heads >= 1 and self.channels[1] % self.heads == 0, "heads", "a divisor of channels[1]")
+        require(all(1 <= count <= 8 for count in self.blocks), "blocks", "two numbers from 1 to 8")
+        divides = self.heads == 0 or (self.heads > 0 and self.channels[1] % self.heads == 0)
+        require(divides, "heads", "a divisor of channels[1], or 0 for no attention")
         require(8 <= self.embedding <= 4096, "embedding", "a number from 8 to 4096")
         require(0.0 <= self.dropout < 1.0, "dropout", "a number from 0 up to, not including, 1")
 

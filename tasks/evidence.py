@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.intervals import Interval
-from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec
+from models.spec import CourseUNetSpec, DdpmSpec, EdmSpec
 from tasks.files import read_json
 from tasks.paths import metrics_file
 from tasks.variants import Variant
@@ -213,8 +213,9 @@ def interval_beside(block: Json, name: str) -> Interval:
 
 def network_name(spec: Variant) -> str:
     """The kind of network in words."""
-    names = {CourseUNetSpec: "course U-Net", EdmUNetSpec: "U-Net on 2x2 pixel blocks"}
-    return names[type(spec.network)]
+    if isinstance(spec.network, CourseUNetSpec):
+        return "course U-Net"
+    return "U-Net on pixels" if spec.network.patch == 1 else "U-Net on 2x2 pixel blocks"
 
 
 def process_name(spec: Variant) -> str:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,8 +11,10 @@ from models.layers import SeededDropout, reseed_dropout
 from models.spec import EdmUNetSpec
 
 
-def spec(dropout: float = 0.0, blocks: int = 2) -> EdmUNetSpec:
-    return EdmUNetSpec(kind="edm_unet", channels=(16, 24), blocks=blocks, heads=3, embedding=32, dropout=dropout)
+def spec(dropout: float = 0.0, patch: Literal[1, 2] = 2) -> EdmUNetSpec:
+    return EdmUNetSpec(
+        kind="edm_unet", patch=patch, channels=(16, 24), blocks=(1, 2), heads=3, embedding=32, dropout=dropout
+    )
 
 
 def awakened(module: nn.Module) -> nn.Module:
@@ -21,15 +26,15 @@ def awakened(module: nn.Module) -> nn.Module:
     return module
 
 
-def new_network(dropout: float = 0.0) -> nn.Module:
+def new_network(dropout: float = 0.0, patch: Literal[1, 2] = 2) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return awakened(EdmUNet(spec(dropout)))
+        return awakened(EdmUNet(spec(dropout, patch)))
 
 
-@pytest.fixture(name="network")
-def flagship_network() -> nn.Module:
-    return new_network().eval()
+@pytest.fixture(name="network", params=[1, 2])
+def flagship_network(request: pytest.FixtureRequest) -> nn.Module:
+    return new_network(patch=request.param).eval()
 
 
 def inputs(count: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -63,14 +68,21 @@ def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
     def one_by_one(i: int, o: int) -> int:
         return i * o + o
 
-    levels = 4 * block(40) + 2 * one_by_one(80, 40) + 4 * block(112) + 2 * one_by_one(224, 112)
-    between = one_by_one(160, 112) + one_by_one(112, 160)
-    attention = 2 * 112 + one_by_one(112, 336) + one_by_one(112, 112)
+    levels = 2 * block(16) + one_by_one(32, 16) + 4 * block(64) + 2 * one_by_one(128, 64)
+    between = one_by_one(64, 64) + one_by_one(64, 64)
     embedding = (32 * 128 + 128) + 10 * 128 + (128 * 128 + 128)
-    ends = (9 * 4 * 40 + 40) + 2 * 40 + (9 * 40 * 4 + 4)
-    flagship = EdmUNetSpec(kind="edm_unet", channels=(40, 112), blocks=2, heads=4, embedding=128, dropout=0.0)
-    found = sum(p.numel() for p in EdmUNet(flagship).parameters())
-    assert found == levels + between + attention + embedding + ends == 1_346_524
+    ends = (9 * 2 * 16 + 16) + 2 * 16 + (9 * 16 + 1)
+    flagship = EdmUNetSpec(
+        kind="edm_unet", patch=1, channels=(16, 64), blocks=(1, 2), heads=0, embedding=128, dropout=0.0
+    )
+    found = sum(p.numel() for p in EdmUNet(flagship, images=2).parameters())
+    assert found == levels + between + embedding + ends
+
+
+def test_attention_adds_its_own_parameters_alone() -> None:
+    looking, blind = (EdmUNet(replace(spec(), heads=heads)) for heads in (3, 0))
+    added = dict(looking.named_parameters()).keys() - dict(blind.named_parameters()).keys()
+    assert added == {f"attention.{name}" for name, _ in SelfAttention(24, 3).named_parameters()}
 
 
 def test_noise_level_changes_the_answer(network: nn.Module) -> None:
@@ -103,7 +115,7 @@ def test_every_block_hears_its_modulation() -> None:
 def test_each_block_has_a_modulation_of_its_own(network: nn.Module) -> None:
     assert isinstance(network, EdmUNet)
     heard: list[Tensor] = []
-    stages = (network.encoder14, network.encoder7, network.decoder7.blocks, network.decoder14.blocks)
+    stages = (network.outer_encoder, network.inner_encoder, network.inner_decoder.blocks, network.outer_decoder.blocks)
     for block in (block for stage in stages for block in stage):
         block.register_forward_hook(lambda _, args, __: heard.append(args[1]))
     _, level, labels, keep = inputs()
@@ -136,12 +148,13 @@ def test_each_block_on_the_way_up_has_a_concatenated_skip_innermost_first(networ
     assert isinstance(network, EdmUNet)
     joined: list[Tensor] = []
     skips: list[Tensor] = []
-    for merge in [*network.decoder7.merges, *network.decoder14.merges]:
+    for merge in [*network.inner_decoder.merges, *network.outer_decoder.merges]:
         merge.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
-    for block in [*network.encoder14, *network.encoder7]:
+    for block in [*network.outer_encoder, *network.inner_encoder]:
         block.register_forward_hook(lambda _, __, output: skips.append(output))
     network(*inputs(2))
-    assert [tuple(x.shape[1:]) for x in joined] == [(48, 7, 7), (48, 7, 7), (32, 14, 14), (32, 14, 14)]
+    small, large = (14 // network.patch, 28 // network.patch)
+    assert [tuple(x.shape[1:]) for x in joined] == [(48, small, small), (48, small, small), (32, large, large)]
     for x, skip in zip(joined, reversed(skips), strict=True):
         assert torch.equal(x[:, skip.shape[1] :], skip)
 

@@ -49,7 +49,7 @@ FROM_MOMENTS = replace(COURSE, title="Small start", sampling=replace(COURSE.samp
 
 FLAGSHIP = Variant(
     title="Small flagship",
-    network=EdmUNetSpec(kind="edm_unet", channels=(16, 16), blocks=1, heads=2, embedding=16, dropout=0.0),
+    network=EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0),
     process=mixture_edm(),
     training=replace(TRAINING, optimizer="muon", muon_lr=0.02),
     sampling=SigmaSamplerSpec(
