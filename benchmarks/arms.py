@@ -13,7 +13,14 @@ from models.diffusion import Draw
 from models.training import Batch
 from tasks.variants import Variant
 
-FROM_NOISE = {"kind": "dpmpp_2m", "start": "noise", "steps": 10, "sigma_min": 0.01, "sigma_max": 40.0}
+FROM_NOISE = {
+    "kind": "dpmpp_2m",
+    "start": "noise",
+    "steps": 10,
+    "sigma_min": 0.01,
+    "sigma_max": 40.0,
+    "mended_below": 1000.0,
+}
 COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
 """Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
 BLOCKS_OF_PIXELS = {"patch": 2, "channels": (32, 96), "blocks": (2, 2)}

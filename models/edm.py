@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.consistency import jumps, pseudo_huber
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
-from models.guidance import guidance_of, guided, guided_in_parts
+from models.guidance import Conditional, guidance_of, guided, guided_in_parts
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
@@ -102,6 +102,21 @@ class Edm(Diffusion):
         mended: Tensor = guess.x0 + guess.error * output
         return mended
 
+    def mended_up_to(self, strongest: float) -> Conditional:
+        """D where the noise is at most so strong, and the prior's guess alone above, which asks no network.
+
+        Where the noise is strong the network has next to nothing to mend. All images have the same level; a GPU is
+        waited for to learn it.
+        """
+
+        def answer(x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+            if sigma[0].item() <= strongest:
+                return self.denoise(x, sigma, labels, keep)
+            guess: Tensor = self.prior(x, sigma, labels, keep).x0
+            return guess
+
+        return answer
+
     def loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw) -> Tensor:
         """Weighted mean squared error of the denoised images (Karras et al. 2022, equation 2), shape (B,)."""
         sigma = draw.level.to(x0)
@@ -157,10 +172,11 @@ class Edm(Diffusion):
             start = self.prior.draw(sigma, labels, eps, noise.uniform())
         if guide is not None and not isinstance(guide, Edm):
             raise TypeError("an EDM cannot be guided by a model of another process")
-        guidance = guidance_of(sampler, None if guide is None else guide.denoise)
+        guidance = guidance_of(sampler, None if guide is None else guide.mended_up_to(sampler.mended_below))
+        predict = self.mended_up_to(sampler.mended_below)
         if sampler.kind in MULTISTEP:
-            return MULTISTEP[sampler.kind](guided_in_parts(self.denoise, labels, guidance), sigmas, start)
-        denoise = guided(self.denoise, labels, guidance)
+            return MULTISTEP[sampler.kind](guided_in_parts(predict, labels, guidance), sigmas, start)
+        denoise = guided(predict, labels, guidance)
         if sampler.jumps:
             return jumps(denoise, sigmas, start, draw)
         return heun(denoise, sigmas, start, draw, sampler.churn)

@@ -19,25 +19,33 @@ def plainest(sampler: SamplerSpec) -> SamplerSpec:
 
 
 def evaluations(sampler: SamplerSpec) -> int:
-    """Evaluations of a network per image: one at each noise level visited, two where guidance acts."""
-    return len(levels_visited(sampler)) + len(levels_guided(sampler))
+    """Evaluations of a network per image: at each noise level where it is asked one, two where guidance acts."""
+    return len(levels_asked(sampler)) + len(levels_guided(sampler))
+
+
+def levels_asked(sampler: SamplerSpec) -> list[float]:
+    """Those of the levels visited at which a network answers, and not the prior alone."""
+    visited = levels_visited(sampler)
+    if not isinstance(sampler, SigmaSamplerSpec):
+        return visited
+    return [level for level in visited if level <= sampler.mended_below]
 
 
 def levels_guided(sampler: SamplerSpec) -> list[float]:
-    """Those of the levels visited at which guidance asks two models; none at scales 0 and 1, which ask one."""
+    """Those of the levels asked at which guidance asks two models; none at scales 0 and 1, which ask one."""
     if sampler.guidance in (0.0, 1.0):
         return []
     interval = sampler.guided_interval
-    return [level for level in levels_visited(sampler) if interval is None or within(level, interval)]
+    return [level for level in levels_asked(sampler) if interval is None or within(level, interval)]
 
 
 def led_nowhere(sampler: SamplerSpec) -> bool:
-    """Whether a sampler is to be guided between two noise levels, and visits none there."""
+    """Whether a sampler is to be guided between two noise levels, and asks no network there."""
     return sampler.guidance not in (0.0, 1.0) and not levels_guided(sampler)
 
 
 def levels_visited(sampler: SamplerSpec) -> list[float]:
-    """The noise levels at which a sampler has the network look, in order: sigma, or the number of steps left.
+    """The noise levels at which a sampler asks for the clean image, in order: sigma, or the number of steps left.
 
     Heun's method looks twice a step, except in the last, which ends at sigma 0.
     """

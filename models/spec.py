@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+STRONGEST = 1000.0
+"""The strongest noise, sigma, that a sampler may be asked for."""
 
 
 def require(condition: bool, key: str, expected: str) -> None:
@@ -286,13 +288,16 @@ class SigmaSamplerSpec:
     """Weakest and strongest noise at which guidance acts (Kynkäänniemi et al. 2024); empty: at all levels."""
     start: Literal["noise", "prior"]
     """Pure noise, or noisy images of the class as the process's prior knows them, both at sigma_max."""
+    mended_below: float
+    """The strongest noise at which a network is asked; above it what the process's prior guesses is the answer."""
 
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 1000, "steps", "a number from 1 to 1000")
         require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
         require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
         require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
-        require(self.sigma_max <= 1000.0, "sigma_max", "at most 1000")
+        require(self.sigma_max <= STRONGEST, "sigma_max", "at most 1000")
+        require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", "from sigma_min to 1000")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
         _require_guide(self)
@@ -301,7 +306,7 @@ class SigmaSamplerSpec:
         whole = not self.guided_sigma or self.guidance not in (0.0, 1.0)
         require(whole, "guided_sigma", "[] with guidance 0 or 1, which is the same at all noise levels")
         ends = self.guided_sigma
-        ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= 1000.0)
+        ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= STRONGEST)
         require(ordered, "guided_sigma", "[], or two rising numbers from 0 to 1000")
 
     @property
@@ -311,8 +316,10 @@ class SigmaSamplerSpec:
 
     @property
     def guided_interval(self) -> tuple[float, float] | None:
-        """The noise levels between which guidance acts; None for all."""
-        return (self.guided_sigma[0], self.guided_sigma[1]) if self.guided_sigma else None
+        """The noise levels between which guidance acts, none of them where no network is asked; None for all."""
+        if not self.guided_sigma:
+            return None if self.mended_below >= STRONGEST else (0.0, self.mended_below)
+        return self.guided_sigma[0], min(self.guided_sigma[1], self.mended_below)
 
     @property
     def jumps(self) -> bool:

@@ -53,6 +53,12 @@ def tunings(evidence: Evidence) -> list[Contrast]:
     return [pair for pair in differing(evidence, TUNING) if _is_tuned_from(pair[0].spec, pair[1].spec)]
 
 
+def head_starts(evidence: Evidence) -> list[Contrast]:
+    """Every two variants that differ in what the network mends; it may mend less of what a better prior knows."""
+    found = differing(evidence, PRIOR | {"sampling.mended_below"})
+    return [(later, earlier) for later, earlier in found if later.spec.process != earlier.spec.process]
+
+
 def repairs(evidence: Evidence) -> list[Contrast]:
     """Every two variants that differ in their schedule alone, of which one reaches noise; that one first."""
     found = differing(evidence, SCHEDULE)
@@ -72,7 +78,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "repair": repairs,
     "start": partial(differing, settings=frozenset({"sampling.start"})),
     "target": partial(differing, settings=frozenset({"process.target"})),
-    "prior": partial(differing, settings=PRIOR),
+    "prior": head_starts,
     "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
     "jumps": tunings,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from models.evaluations import led_nowhere, levels_visited
+from models.evaluations import led_nowhere, levels_asked
 from models.spec import (
     STRICT,
     CourseUNetSpec,
@@ -51,6 +51,7 @@ class Variant:
         require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
         if tuned:
             self._require_tunable()
+        self._require_prior()
 
     @property
     def dropout(self) -> float:
@@ -65,9 +66,18 @@ class Variant:
         require(alike, "sampling.guide", "unlabelled with consistency_steps, before which the model did something else")
         learnt = early or self.sampling.guidance == 1.0 or self.training.label_drop > 0.0
         require(learnt, "training.label_drop", "above 0 with guidance by the model without the class")
-        levels = ", ".join(f"{level:.3g}" for level in levels_visited(self.sampling))
+        levels = ", ".join(f"{level:.3g}" for level in levels_asked(self.sampling))
         somewhere = not led_nowhere(self.sampling)
-        require(somewhere, "sampling.guided_sigma", f"[] or an interval with one of the levels visited: {levels}")
+        require(
+            somewhere,
+            "sampling.guided_sigma",
+            f"[] or an interval with one of the levels at which the network is asked: {levels}",
+        )
+
+    def _require_prior(self) -> None:
+        if isinstance(self.process, EdmSpec) and isinstance(self.sampling, SigmaSamplerSpec):
+            knows = self.process.prior == "mixture" or self.sampling.mended_below >= self.sampling.sigma_max
+            require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
 
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)

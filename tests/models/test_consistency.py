@@ -216,6 +216,7 @@ def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
         churn=0.0,
         sigma_min=1.0,
         sigma_max=2.0,
+        mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
         guide="unlabelled",

@@ -198,6 +198,7 @@ def test_a_sigma_sampler_is_refused() -> None:
         churn=0.0,
         sigma_min=0.1,
         sigma_max=1.0,
+        mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
         guide="unlabelled",

@@ -105,6 +105,7 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
         churn=0.0,
         sigma_min=0.01,
         sigma_max=40.0,
+        mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
         guide="unlabelled",

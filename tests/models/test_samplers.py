@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.ddpm import Ddpm
 from models.diffusion import Diffusion, SampleStep
 from models.edm import Edm
-from models.evaluations import evaluations
+from models.evaluations import evaluations, levels_asked, levels_visited
 from models.noise import ImageNoise
 from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tests.models.processes import ddpm, edm
@@ -46,6 +46,7 @@ def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
         churn=2.0 if kind.endswith("churn") else 0.0,
         sigma_min=0.01,
         sigma_max=20.0,
+        mended_below=1000.0,
         rho=7.0,
         guidance=guidance,
         guide="unlabelled",
@@ -211,3 +212,26 @@ def test_a_start_from_the_prior_is_its_draw_at_the_largest_sigma(kind: str) -> N
     assert first.level == pytest.approx(1.2)
     assert torch.equal(first.x, process.prior.draw(1.2, labels, twin.draw(), twin.uniform()))
     assert torch.equal(first.x, 1.3 * ImageNoise([5, 6]).draw())
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("kind", ALONG_SIGMA)
+def test_where_the_noise_is_stronger_than_it_mends_no_network_is_asked(kind: str, guidance: float) -> None:
+    """There the prior's guess is the answer, and not led away from either; below, it is that of the whole model."""
+    process, sampler = Edm(ClassShift(), EDM), replace(continuous(kind, guidance), mended_below=2.0)
+    labels = torch.tensor([0, 3, 4])
+    steps = list(process.sample(sampler, ImageNoise([5, 6, 7]), labels))
+    assert isinstance(process.network, ClassShift)
+    assert process.network.images == 3 * evaluations(sampler) < 3 * evaluations(continuous(kind, guidance))
+    for step in steps[: 1 if kind == "unipc" else -1]:  # UniPC shows an image that was corrected after the look
+        sigma = torch.full((3,), step.level)
+        guess = process.prior(step.x, sigma, labels, torch.ones(3)).x0
+        assert torch.equal(step.x0, guess) == (step.level > 2.0)
+
+
+def test_evaluations_leave_out_levels_that_the_prior_answers_for() -> None:
+    """Six steps from 20 visit 20, 7.4, 2.3, 0.58 and two below; guidance doubles those that are asked."""
+    sampler = replace(continuous("unipc"), mended_below=2.0)
+    assert levels_asked(sampler) == pytest.approx([level for level in levels_visited(sampler) if level <= 2.0])
+    assert (evaluations(sampler), evaluations(replace(sampler, guidance=2.0))) == (3, 6)
+    assert evaluations(replace(sampler, guidance=2.0, guided_sigma=(0.2, 10.0))) == 4

@@ -58,6 +58,7 @@ FLAGSHIP = Variant(
         churn=0.0,
         sigma_min=0.02,
         sigma_max=2.0,
+        mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
         guide="unlabelled",

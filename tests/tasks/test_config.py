@@ -342,6 +342,16 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
         parse_params(content, "params.yaml")
 
 
+def test_an_isotropic_prior_is_mended_at_all_noise_levels() -> None:
+    content = copy.deepcopy(CONTENT)
+    flagship = content["variants"]["flagship"]
+    flagship["process"].update(prior="isotropic", components=0, rank=0, subspace=0)
+    with pytest.raises(ConfigError, match=r"flagship\.sampling\.mended_below: .* at least sigma_max with an isotropic"):
+        parse_params(content, "params.yaml")
+    flagship["sampling"]["mended_below"] = flagship["sampling"]["sigma_max"]
+    parse_params(content, "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -350,9 +360,10 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
         ({"guidance": 2.0, "guided_sigma": [1.0]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         ({"guidance": 2.0, "guided_sigma": [1.0, 0.5]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         (
-            {"guidance": 2.0, "guided_sigma": [6.0, 9.0]},
-            r"sampling\.guided_sigma: .* an interval with one of the levels visited: 5, .*",
+            {"guidance": 2.0, "guided_sigma": [4.0, 9.0]},
+            r"sampling\.guided_sigma: .* an interval with one of the levels at which the network is asked: 1\.52, .*",
         ),
+        ({"mended_below": 0.05}, r"sampling\.mended_below: .* from sigma_min to 1000"),
     ],
 )
 def test_guidance_that_cannot_act_as_described_is_refused(values: dict[str, object], message: str) -> None:

@@ -130,7 +130,7 @@ def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> Non
     found = experiment_text("steps", evidence, Pairs([], ()), 0.95).replace("\\", "")
     assert found == "\n\n" + "".join(f"    - {sentence}\n" for sentence in steps_sentences(evidence))
     assert found.startswith("\n\n    - Course DDPM from 500 seeds, by DDPM with 100 evaluations: FID ")
-    assert "Flagship from 500 seeds, by UniPC with 4 evaluations: FID " in found
+    assert "Flagship from 500 seeds, by UniPC with 3 evaluations: FID " in found
 
 
 def test_the_sweeps_say_nothing_to_other_questions(evidence: Evidence) -> None:

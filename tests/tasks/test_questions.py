@@ -75,9 +75,12 @@ def test_two_variants_that_differ_in_one_thing_alone_answer_for_it(
 def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evidence) -> None:
     flagship = evidence.variants[1]
     process = replace(flagship.spec.process, prior="isotropic", components=0, rank=0, subspace=0)
-    spec = replace(flagship.spec, title="Without", process=process)
+    everywhere = replace(flagship.spec.sampling, mended_below=1000.0)
+    spec = replace(flagship.spec, title="Without", process=process, sampling=everywhere)
     without = replace(flagship, name="without", spec=spec)
     assert keys(evidence) - keys(replace(evidence, variants=(*evidence.variants, without))) == {"prior"}
+    alone = replace(flagship, name="alone", spec=replace(flagship.spec, title="Alone", sampling=everywhere))
+    assert "prior" in keys(replace(evidence, variants=(*evidence.variants, alone)))
 
 
 @pytest.mark.parametrize(("tuning", "total", "answers"), [(60, 560, True), (60, 561, False)])
