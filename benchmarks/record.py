@@ -31,7 +31,7 @@ from tasks.side_by_side import SUMMARY
 FOLDER = Path(__file__).parent / "results"
 SOUGHT = (
     "The settings of the project's own variants were sought on this data, in part by this critic; the other libraries' "
-    "are those that they recommend, at the learning rate of those tried that this critic likes best."
+    "are those that they recommend, but for the learning rate, the best by this critic of those tried."
 )
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from models.spec import DdpmSpec
 
 COSINE_OFFSET = 0.008
-"""s of Nichol and Dhariwal 2021, section 3.2: the first step adds about as much noise as one grey level."""
+"""s of Nichol and Dhariwal 2021, section 3.2: it keeps the first of 1,000 steps from adding far less noise
+than one grey level; with fewer steps the first adds more."""
 
 SIGMOID_REACH = 3.0
 """Where the logistic curve begins and ends (Chen 2023, algorithm 1)."""
