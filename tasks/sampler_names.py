@@ -27,7 +27,7 @@ def guide_name(sampler: SamplerSpec) -> str:
         return "none"
     if sampler.guide == "early":
         return "early state"
-    if sampler.guided_interval is None:
+    if isinstance(sampler, DiscreteSamplerSpec) or not sampler.guided_sigma:
         return WITHOUT_CLASS
-    low, high = sampler.guided_interval
+    low, high = sampler.guided_sigma
     return f"{WITHOUT_CLASS}, \u03c3 {low:g}\u2013{high:g}"

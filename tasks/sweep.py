@@ -1,6 +1,7 @@
 """The same trained model sampled in other ways: by other samplers, with fewer steps, and guided."""
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,9 @@ from tasks.sample import Array, balanced_requests, prepared_sampling
 from tasks.sampler_names import sampler_name
 from tasks.samples import load_samples
 from tasks.variants import Variant
+
+MOST_STEPS = 1000
+"""Of a sampler and of a budget of evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,8 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
     starts from its prior, its own is tried from pure noise too. What jumps is tried with other numbers of jumps alone.
-    Each takes as many steps as the number of evaluations allows, and is guided as the variant is.
+    Each takes as many steps as the number of evaluations allows, and is guided as the variant is. What would bear the
+    name and the number of evaluations of the variant's own sampler is left out.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -114,7 +119,9 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
         for sampler in _within(budget, spec, sweep):
             found.setdefault(plainest(sampler), Attempt(budget, sampler))
     found.pop(plainest(_as_ddim(spec.sampling)), None)
-    return list(found.values())
+    own = own_attempt(spec)
+    taken = {**described(own, own), "budget": None}
+    return [attempt for attempt in found.values() if {**described(attempt, own), "budget": None} != taken]
 
 
 def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
@@ -123,7 +130,7 @@ def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     None where one step takes more, or where the steps that are left miss all noise levels at which guidance acts.
     """
     longest = (_longest(sampler, budget) for sampler in _kinds(spec, sweep))
-    most = getattr(spec.process, "steps", budget)
+    most = getattr(spec.process, "steps", MOST_STEPS)
     return [sampler for sampler in longest if sampler and sampler.steps <= most and not led_nowhere(sampler)]
 
 
@@ -140,9 +147,12 @@ def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
 
 
 def _longest(sampler: SamplerSpec, budget: int) -> SamplerSpec | None:
-    """The sampler with as many steps as a budget of evaluations allows; None where it allows not one."""
-    tries = (replace(sampler, steps=steps) for steps in range(budget, 0, -1))
-    return next((each for each in tries if evaluations(each) <= budget), None)
+    """The sampler with as many steps as a budget of evaluations allows; None where it allows not one.
+
+    Some steps take no evaluation, so there may be more of them than the budget says.
+    """
+    tries = (replace(sampler, steps=steps) for steps in range(1, MOST_STEPS + 1))
+    return max(takewhile(lambda each: evaluations(each) <= budget, tries), key=lambda each: each.steps, default=None)
 
 
 def drawn_before(variant: str, seeds: Array) -> Array:

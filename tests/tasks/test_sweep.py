@@ -103,6 +103,25 @@ def test_images_that_several_samplers_share_are_named_after_the_variants_own() -
     assert rows == [(2, "UniPC", 2), (4, "DPM-Solver++(2M)", 4), (8, "UniPC", 8), (8, "DPM-Solver++(2M)", 8)]
 
 
+def test_steps_that_ask_no_network_come_on_top_of_the_budget() -> None:
+    """From 20 with a network below 2 alone, three evaluations are what is left of six steps."""
+    sparing = replace(NOISY, sampling=replace(NOISY.sampling, mended_below=2.0))
+    found = [each for each in candidates(sparing, replace(SWEEP, evaluations=(3, 6))) if each.sampler.kind == "unipc"]
+    assert [(each.budget, evaluations(each.sampler)) for each in found] == [(3, 3), (6, 6)]
+    for each in found:
+        assert each.sampler.steps > each.budget
+        assert evaluations(replace(each.sampler, steps=each.sampler.steps + 1)) > each.budget
+
+
+def test_no_other_sampler_bears_the_name_and_the_number_of_the_variants_own() -> None:
+    own = replace(NOISY, sampling=replace(NOISY.sampling, mended_below=2.0, steps=4))
+    count = evaluations(own.sampling)
+    asked = replace(SWEEP, evaluations=(count, 6), samplers=("dpmpp_2m", "unipc"))
+    found = described(candidates(own, asked))
+    assert (count, "DPM-Solver++(2M)", count) not in found
+    assert len({(name, number) for _, name, number in found}) == len(found) == 3
+
+
 def test_a_sampler_that_two_budgets_ask_for_belongs_to_the_smaller() -> None:
     twice = replace(SWEEP, evaluations=(10, 9), samplers=("heun",))
     assert described(candidates(NOISY, twice)) == [(9, "Heun", 9)]
