@@ -81,8 +81,8 @@ def told_at(*stages: int) -> Rewire:
     """Tell noise level and class to the blocks of some stages alone: 0 and 3 are at 28x28, 1 and 2 at 14x14."""
 
     def silence_others(_: nn.Module, __: Any, spoken: list[Sequence[Tensor]]) -> list[Sequence[Tensor]]:
-        silent = [[torch.zeros_like(block) for block in stage] for stage in spoken]
-        return [(spoken if place in stages else silent)[place] for place in range(len(spoken))]
+        told = (stage if place in stages else [*map(torch.zeros_like, stage)] for place, stage in enumerate(spoken))
+        return list(told)
 
     def rewire(network: nn.Module) -> None:
         network.get_submodule("modulation").register_forward_hook(silence_others)

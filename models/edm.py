@@ -19,7 +19,7 @@ from models.preconditioning import told
 from models.priors import build_prior
 from models.sigma_levels import sigma_grid
 from models.sigma_samplers import heun
-from models.spec import EdmSpec, SamplerSpec, SigmaSamplerSpec
+from models.spec import STRONGEST, EdmSpec, SamplerSpec, SigmaSamplerSpec
 from models.starts import ClassMoments
 from models.times import sigma_at, sigma_quantile, stratified_uniform
 
@@ -106,8 +106,10 @@ class Edm(Diffusion):
         """D where the noise is at most so strong, and the prior's guess alone above, which asks no network.
 
         Where the noise is strong the network has next to nothing to mend. All images have the same level; a GPU is
-        waited for to learn it.
+        waited for to learn it, unless a network is asked everywhere.
         """
+        if strongest >= STRONGEST:
+            return self.denoise
 
         def answer(x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
             if sigma[0].item() <= strongest:

@@ -86,9 +86,12 @@ def run_sweep(
 
 def described(attempt: Attempt, own: Attempt) -> Row:
     """A sampler in words, with its start where that is not the variant's own."""
-    sampler = attempt.sampler
-    name = sampler_name(sampler) + ("" if sampler.start == own.sampler.start else " from noise")
-    return {"sampler": name, "budget": attempt.budget, "evaluations": evaluations(sampler)}
+    name, looks = _named(attempt.sampler, own), evaluations(attempt.sampler)
+    return {"sampler": name, "budget": attempt.budget, "evaluations": looks}
+
+
+def _named(sampler: SamplerSpec, own: Attempt) -> str:
+    return sampler_name(sampler) + ("" if sampler.start == own.sampler.start else " from noise")
 
 
 def own_attempt(spec: Variant) -> Attempt:
@@ -120,8 +123,8 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
             found.setdefault(plainest(sampler), Attempt(budget, sampler))
     found.pop(plainest(_as_ddim(spec.sampling)), None)
     own = own_attempt(spec)
-    taken = {**described(own, own), "budget": None}
-    return [attempt for attempt in found.values() if {**described(attempt, own), "budget": None} != taken]
+    taken = _named(own.sampler, own), own.budget
+    return [each for each in found.values() if (_named(each.sampler, own), evaluations(each.sampler)) != taken]
 
 
 def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
