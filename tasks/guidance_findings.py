@@ -1,10 +1,9 @@
 """What guidance does to a model's images: how good they are, and how much of the real variety is left."""
 
-from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import WITHOUT_CLASS
-from tasks.sweep_findings import gap_text, own_row
+from tasks.sweep_findings import gap_text, known_text, own_row
 from tasks.wording import Markdown, count, number, number_interval, percent, percent_interval, told
 
 NOT_MADE = "\u2013"
@@ -63,7 +62,7 @@ def _beside_rival(row: Json) -> str:
 def _strongest(variant: VariantEvidence) -> str:
     plain, row = variant.unguided, _without_class(variant)[-1]
     accuracies = [percent_interval(interval_beside(each, "accuracy")) for each in (plain, row)]
-    seen, varied = (_known(row, gain) for gain in ("gain", "recall_gain"))
+    seen, varied = (known_text(interval_beside(row, gain)) for gain in ("gain", "recall_gain"))
     start = f"{variant.spec.title} from {count(variant.sweep['num_images'])} seeds, by {plain['sampler']}"
     return (
         f"{start} with {count(plain['evaluations'])} evaluations: led away from its answer without the class at g = "
@@ -71,10 +70,6 @@ def _strongest(variant: VariantEvidence) -> str:
         f"{accuracies[0]} to {accuracies[1]}, {seen}, recall from "
         f"{plain['recall']:.2f} to {row['recall']:.2f}, {varied}; FID is {gap_text(row)}."
     )
-
-
-def _known(row: Json, gain: str) -> str:
-    return "resolved" if excludes_zero(interval_beside(row, gain)) else "not resolved"
 
 
 def _is_own(variant: VariantEvidence) -> bool:

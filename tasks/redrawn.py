@@ -49,7 +49,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Placed:
     """A set of images and how it and the training images cover each other."""
 
     seen: Seen
@@ -110,7 +110,7 @@ class Bench:
         intervals are widened for their number.
         """
         joint = joint_confidence(max(1, len(seen) - 1), self.confidence)
-        judged = [Judged(images, self.overlap(images)) for images in seen]
+        judged = [Placed(images, self.overlap(images)) for images in seen]
         return [
             {**description, **self._figures(each), **self._beside(each, judged[0], joint)}
             for description, each in zip(descriptions, judged, strict=True)
@@ -121,7 +121,7 @@ class Bench:
 
         Precision, recall, density and coverage compare equally many training images.
         """
-        return self._figures(Judged(seen, self.overlap(seen)))
+        return self._figures(Placed(seen, self.overlap(seen)))
 
     def overlap(self, seen: Seen) -> Manifold:
         """How a set and as many training images cover each other."""
@@ -139,17 +139,17 @@ class Bench:
         """How far the distance of a set is above that of another of the same labels and seeds, image by image."""
         return frechet_difference((seen.features, other.features), other.labels, self.training, confidence, self.seed)
 
-    def _figures(self, judged: Judged) -> Row:
+    def _figures(self, judged: Placed) -> Row:
         seen = judged.seen
         kernel = kernel_interval(seen.features, self.training, self.confidence, self.seed)
         distances = self.fid(seen).columns("fid") | kernel.columns("kid")
         return {**distances, **self.accuracy(seen).columns("accuracy"), **manifold_figures(judged.overlap)}
 
-    def _beside(self, judged: Judged, first: Judged, confidence: float) -> Row:
+    def _beside(self, judged: Placed, first: Placed, confidence: float) -> Row:
         gaps = (NO_GAP, NO_GAP, NO_GAP) if judged is first else self._gaps(judged, first, confidence)
         return {key: value for name, gap in zip(GAPS, gaps, strict=True) for key, value in gap.columns(name).items()}
 
-    def _gaps(self, judged: Judged, first: Judged, confidence: float) -> tuple[Interval, Interval, Interval]:
+    def _gaps(self, judged: Placed, first: Placed, confidence: float) -> tuple[Interval, Interval, Interval]:
         """How far the distance, the class accuracy and the recall are above those of the first."""
         seen, its = judged.seen, first.seen
         gain = share_difference(seen.right, its.right, its.labels, confidence, self.seed)

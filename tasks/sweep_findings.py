@@ -118,6 +118,11 @@ def _distance(row: Json) -> str:
     return number_interval(interval_beside(row, "fid"))
 
 
+def known_text(gap: Interval) -> str:
+    """Whether a difference is more than chance."""
+    return "resolved" if excludes_zero(gap) else "not resolved"
+
+
 def gap_text(row: Json, name: str = "difference") -> str:
     """How far a row's distance is from another's, and whether that is more than chance.
 
@@ -126,7 +131,7 @@ def gap_text(row: Json, name: str = "difference") -> str:
         name: of the difference: ``difference`` from the table's first row.
     """
     gap = interval_beside(row, name)
-    known = "resolved" if excludes_zero(gap) else "not resolved"
+    known = known_text(gap)
     if gap.value < 0:
         return f"{number_interval(Interval(-gap.value, -gap.high, -gap.low))} less, {known}"
     return f"{number_interval(gap)} more, {known}"
