@@ -147,7 +147,6 @@ ARMS = (
     Arm("noise level and class at 14x14 alone", {}, rewire=told_at(1, 2)),
     Arm("noise level and class at 28x28 alone", {}, rewire=told_at(0, 3)),
     Arm("blocks of 2x2 pixels, 32 and 96 channels, 2 blocks each", {"network": BLOCKS_OF_PIXELS}),
-    Arm("8 and 64 channels", {"network": {"channels": (8, 64)}}),
     Arm("32 and 64 channels", {"network": {"channels": (32, 64)}}),
     Arm("16 and 80 channels", {"network": {"channels": (16, 80)}}),
     Arm("2 blocks at 28x28", {"network": {"blocks": (2, 2)}}),

@@ -97,11 +97,11 @@ def image_costs(setup: Setup) -> list[ImageCost]:
 
 
 def widened(spec: Variant, width: float) -> Variant:
-    """A variant with the channels of its network multiplied, to multiples of 8."""
+    """A variant with the channels of its network multiplied, to multiples of 16."""
     network = spec.network
     if not isinstance(network, EdmUNetSpec):
         raise TypeError("only the flagship's kind of network is widened")
-    shallow, deep = (8 * max(1, round(width * channels / 8)) for channels in network.channels)
+    shallow, deep = (16 * max(1, round(width * channels / 16)) for channels in network.channels)
     return replace(spec, network=replace(network, channels=(shallow, deep)))
 
 

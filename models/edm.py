@@ -17,7 +17,7 @@ from models.noise import ImageNoise
 from models.pixels import HALF
 from models.preconditioning import told
 from models.priors import build_prior
-from models.sigma_levels import sigma_grid
+from models.sigma_levels import sigma_grid, within
 from models.sigma_samplers import heun
 from models.spec import STRONGEST, EdmSpec, SamplerSpec, SigmaSamplerSpec
 from models.starts import ClassMoments
@@ -112,7 +112,7 @@ class Edm(Diffusion):
             return self.denoise
 
         def answer(x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
-            if sigma[0].item() <= strongest:
+            if within(sigma[0].item(), (0.0, strongest)):
                 return self.denoise(x, sigma, labels, keep)
             guess: Tensor = self.prior(x, sigma, labels, keep).x0
             return guess

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.embeddings import NUM_CLASSES, octave_frequencies, one_hot, sinusoidal
-from models.layers import SeededDropout, conv3x3, group_norm, zeroed
+from models.layers import SeededDropout, UncastGroupNorm, conv3x3, zeroed
 from models.spec import EdmUNetSpec
 
-GROUP_SIZE = 8
+GROUP_SIZE = 16
 LEVEL_FEATURES = 32
 
 
@@ -66,6 +66,11 @@ class Modulation(nn.Module):
         return [2 * channels * blocks for channels, blocks in self.stages]
 
 
+def normalisation(channels: int, affine: bool = True) -> UncastGroupNorm:
+    """Group normalisation (Wu and He 2018) of a multiple of 16 maps, with or without a gain and a bias for each."""
+    return UncastGroupNorm(channels // GROUP_SIZE, channels, affine=affine)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions; noise level and class scale and shift the maps between them (Dhariwal and Nichol 2021).
 
@@ -78,16 +83,16 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = group_norm(channels, GROUP_SIZE)
+        self.norm1 = normalisation(channels)
         self.conv1 = conv3x3(channels, channels)
-        self.norm2 = group_norm(channels, GROUP_SIZE, affine=False)
+        self.norm2 = normalisation(channels, affine=False)
         self.dropout = SeededDropout(dropout)
         self.conv2 = zeroed(conv3x3(channels, channels))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, under scales and shifts of shape (B, 2C)."""
-        scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
         hidden: Tensor = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = modulation.to(hidden.dtype)[:, :, None, None].chunk(2, dim=1)
         hidden = torch.addcmul(shift, self.norm2(hidden), 1.0 + scale)
         residual: Tensor = self.conv2(self.dropout(F.silu(hidden)))
         return x + residual
@@ -104,7 +109,7 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = group_norm(channels, GROUP_SIZE)
+        self.norm = normalisation(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
         self.out = zeroed(nn.Conv2d(channels, channels, kernel_size=1))
 
@@ -142,25 +147,22 @@ class Encoder(nn.ModuleList):
         return outputs
 
 
-class Decoder(nn.Module):
-    """Residual blocks at one size, each after a concatenated skip that a 1x1 convolution brings back to C channels.
+class Decoder(nn.ModuleList):
+    """Residual blocks at one size, each after a skip is added.
 
     Args:
-        channels: C.
+        channels: feature maps.
         blocks: how many.
         dropout: see :class:`ResidualBlock`.
     """
 
     def __init__(self, channels: int, blocks: int, dropout: float) -> None:
-        super().__init__()
-        self.merges = nn.ModuleList(nn.Conv2d(2 * channels, channels, kernel_size=1) for _ in range(blocks))
-        self.blocks = Encoder(channels, blocks, dropout)
+        super().__init__(ResidualBlock(channels, dropout) for _ in range(blocks))
 
     def forward(self, x: Tensor, skips: list[Tensor], modulations: Sequence[Tensor]) -> Tensor:
         """Map (B, C, H, W), with a modulation (B, 2C) and a skip per block, innermost skip last, to (B, C, H, W)."""
-        steps = zip(self.merges, self.blocks, reversed(skips), modulations, strict=True)
-        for merge, block, skip, modulation in steps:
-            x = block(merge(torch.cat([x, skip], dim=1)), modulation)
+        for block, skip, modulation in zip(self, reversed(skips), modulations, strict=True):
+            x = block(x + skip, modulation)
         return x
 
 
@@ -181,13 +183,13 @@ class EdmUNet(nn.Module):
         self.modulation = Modulation(spec.embedding, (outer, inner, inner, outer))
         self.stem = conv3x3(self.patch**2 * images, wide)
         self.outer_encoder = Encoder(*outer, spec.dropout)
-        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * wide, deep, kernel_size=1))
+        self.down = nn.Conv2d(wide, deep, kernel_size=2, stride=2)
         self.inner_encoder = Encoder(*inner, spec.dropout)
         self.attention = SelfAttention(deep, spec.heads) if spec.heads else nn.Identity()
         self.inner_decoder = Decoder(*inner, spec.dropout)
-        self.up = nn.Sequential(nn.Conv2d(deep, 4 * wide, kernel_size=1), nn.PixelShuffle(2))
+        self.up = nn.ConvTranspose2d(deep, wide, kernel_size=2, stride=2)
         self.outer_decoder = Decoder(*outer, spec.dropout)
-        self.head = nn.Sequential(group_norm(wide, GROUP_SIZE), nn.SiLU(), zeroed(conv3x3(wide, self.patch**2)))
+        self.head = nn.Sequential(normalisation(wide), nn.SiLU(), zeroed(conv3x3(wide, self.patch**2)))
 
     def forward(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
         """Answer for scaled noisy images.

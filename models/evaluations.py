@@ -28,7 +28,7 @@ def levels_asked(sampler: SamplerSpec) -> list[float]:
     visited = levels_visited(sampler)
     if not isinstance(sampler, SigmaSamplerSpec):
         return visited
-    return [level for level in visited if level <= sampler.mended_below]
+    return [level for level in visited if within(level, (0.0, sampler.mended_below))]
 
 
 def levels_guided(sampler: SamplerSpec) -> list[float]:

@@ -1,6 +1,7 @@
 """Building blocks that several networks share."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,6 +17,19 @@ class Float32GroupNorm(nn.GroupNorm):
         """Map (B, C, H, W) to the same shape, in float32."""
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
+
+
+class UncastGroupNorm(nn.GroupNorm):
+    """Group normalisation in the precision of what it is given, so that autocast copies nothing to float32 and back.
+
+    Its sums are in float32 all the same. With bfloat16 on a CPU, groups of less than 16 channels are five times slower.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape and precision."""
+        gain, bias = (None if each is None else each.to(x.dtype) for each in (self.weight, self.bias))
+        with torch.autocast(x.device.type, enabled=False):
+            return F.group_norm(x, self.num_groups, gain, bias, self.eps)
 
 
 def group_norm(channels: int, group_size: int, affine: bool = True) -> nn.GroupNorm:

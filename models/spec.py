@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 STRONGEST = 1000.0
 """The strongest noise, sigma, that a sampler may be asked for."""
+MOST_STEPS = 1000
+"""Of a sampler over sigma, and of a budget of evaluations."""
 
 
 def require(condition: bool, key: str, expected: str) -> None:
@@ -59,7 +61,7 @@ class EdmUNetSpec:
     patch: Literal[1, 2]
     """Side of the squares of pixels that it sees as one: 1 for 28x28 and 14x14, 2 for 14x14 and 7x7."""
     channels: tuple[int, int]
-    """Feature maps at the larger size and at the smaller; multiples of 8."""
+    """Feature maps at the larger size and at the smaller; multiples of 16, the size of a normalisation group."""
     blocks: tuple[int, int]
     """Residual blocks at the larger size and at the smaller, each way."""
     heads: int
@@ -70,8 +72,8 @@ class EdmUNetSpec:
     """Probability of dropping an activation inside a residual block."""
 
     def __post_init__(self) -> None:
-        allowed = all(8 <= c <= 1024 and c % 8 == 0 for c in self.channels)
-        require(allowed, "channels", "two multiples of 8 from 8 to 1024")
+        allowed = all(16 <= c <= 1024 and c % 16 == 0 for c in self.channels)
+        require(allowed, "channels", "two multiples of 16 from 16 to 1024")
         require(all(1 <= count <= 8 for count in self.blocks), "blocks", "two numbers from 1 to 8")
         divides = self.heads == 0 or (self.heads > 0 and self.channels[1] % self.heads == 0)
         require(divides, "heads", "a divisor of channels[1], or 0 for no attention")
@@ -292,7 +294,7 @@ class SigmaSamplerSpec:
     """The strongest noise at which a network is asked; above it what the process's prior guesses is the answer."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.steps <= 1000, "steps", "a number from 1 to 1000")
+        require(1 <= self.steps <= MOST_STEPS, "steps", f"a number from 1 to {MOST_STEPS}")
         require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
         require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
         require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")

@@ -21,6 +21,8 @@ CLAIMED_LOSS = (0.105, 0.110)
 FULL_TRAINING = 5.0
 """Passes over the training images below which a run is not taken for the full training that the source speaks of. The
 source does not say how many it made."""
+STILL_FALLING = 0.01
+"""By what share the validation loss falls between the last two snapshots of a training taken for unfinished."""
 JUDGES: tuple[Judge, ...] = ("critic", "clip")
 SMALL_GAP = 0.1
 """A shortfall of class accuracy behind real images up to which samples count as good."""
@@ -79,7 +81,12 @@ def loss_finding(evidence: Evidence) -> Finding | None:
     )
     if evidence.epochs(variant) < FULL_TRAINING:
         verdict, text = "not answered", f"{text} Fewer than {FULL_TRAINING:g} epochs are not taken for full training."
-    needs = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}"
+    elif round(last, 3) > high and _last_fall(variant) > STILL_FALLING:
+        verdict = "not answered"
+        text = (
+            f"{text} The validation loss still fell, by {percent(_last_fall(variant))} since the last snapshot but one."
+        )
+    needs = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}, until its loss falls no more"
     return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", needs)
 
 
@@ -99,6 +106,12 @@ def validation_finding(evidence: Evidence) -> Finding:
         first, last = _validation_ends(source)
         verdict = "confirmed" if last < first else "refuted"
     return Finding("The validation loss falls too.", verdict, escape(text), "validation", needs)
+
+
+def _last_fall(variant: VariantEvidence) -> float:
+    """By what share the validation loss fell from the last snapshot but one to the last; 0 with a single one."""
+    losses = [snapshot["val_loss"] for snapshot in variant.train["snapshots"][-2:]]
+    return float(1.0 - losses[-1] / losses[0])
 
 
 def _validation_ends(variant: VariantEvidence) -> tuple[float, float]:

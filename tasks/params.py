@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.spec import STRICT, require
+from models.spec import MOST_STEPS, STRICT, require
 from tasks.errors import ConfigError
 from tasks.printable import is_printable_line
 from tasks.variants import Variant
@@ -261,8 +261,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         require(2 <= self.per_class <= 10_000, "per_class", "a number from 2 to 10000")  # intervals leave some out
-        counts = all(1 <= count <= 1000 for count in self.evaluations) and len(self.evaluations) > 0
-        require(counts, "evaluations", "numbers from 1 to 1000")
+        counts = all(1 <= count <= MOST_STEPS for count in self.evaluations) and len(self.evaluations) > 0
+        require(counts, "evaluations", f"numbers from 1 to {MOST_STEPS}")
         require(len(self.samplers) > 0, "samplers", "at least one sampler")
         require(10.0 <= self.noise_sigma_max <= 1000.0, "noise_sigma_max", "a number from 10 to 1000")
 

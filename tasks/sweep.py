@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.evaluations import evaluations, led_nowhere, plainest
-from models.spec import DiscreteSamplerSpec, SamplerSpec
+from models.spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.guidance import beside_unguided, guidance_rows, ways
@@ -23,9 +23,6 @@ from tasks.sample import Array, balanced_requests, prepared_sampling
 from tasks.sampler_names import sampler_name
 from tasks.samples import load_samples
 from tasks.variants import Variant
-
-MOST_STEPS = 1000
-"""Of a sampler and of a budget of evaluations."""
 
 
 @dataclass(frozen=True, slots=True)

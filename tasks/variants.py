@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from models.evaluations import led_nowhere, levels_asked
+from models.evaluations import led_nowhere, levels_asked, levels_visited
 from models.spec import (
     STRICT,
     CourseUNetSpec,
@@ -78,6 +78,8 @@ class Variant:
         if isinstance(self.process, EdmSpec) and isinstance(self.sampling, SigmaSamplerSpec):
             knows = self.process.prior == "mixture" or self.sampling.mended_below >= self.sampling.sigma_max
             require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
+            asked, weakest = len(levels_asked(self.sampling)) > 0, min(levels_visited(self.sampling))
+            require(asked, "sampling.mended_below", f"at least {weakest:.3g}, or no step would ask the network")
 
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)

@@ -97,7 +97,7 @@ def small_network() -> EdmUNet:
     """A network that answers something, since all that starts at zero is drawn."""
     torch.manual_seed(0)
     network = EdmUNet(
-        EdmUNetSpec(kind="edm_unet", patch=2, channels=(8, 16), blocks=(1, 1), heads=2, embedding=8, dropout=0.0)
+        EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=2, embedding=8, dropout=0.0)
     )
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.2)

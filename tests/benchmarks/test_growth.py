@@ -26,13 +26,13 @@ SWEEP = Sweep(per_class=10, evaluations=(2,), samplers=("heun",), noise_sigma_ma
 SETUP = replace(PROJECT, params=replace(PROJECT.params, evaluate=EVALUATE, sample=SAMPLE, sweep=SWEEP))
 
 
-def test_a_width_multiplies_the_channels_to_multiples_of_eight() -> None:
+def test_a_width_multiplies_the_channels_to_multiples_of_sixteen() -> None:
     def channels(width: float) -> tuple[int, int]:
         network = widened(replace(FLAGSHIP, network=replace(FLAGSHIP.network, channels=(32, 96))), width).network
         assert isinstance(network, EdmUNetSpec)
         return network.channels
 
-    assert [channels(width) for width in (0.1, 0.5, 1.0, 2.0)] == [(8, 8), (16, 48), (32, 96), (64, 192)]
+    assert [channels(width) for width in (0.1, 0.5, 1.0, 2.0)] == [(16, 16), (16, 48), (32, 96), (64, 192)]
     with pytest.raises(TypeError, match="flagship's kind of network"):
         widened(COURSE, 2.0)
 

@@ -37,6 +37,6 @@ def test_steps_within_less_than_a_window_are_one() -> None:
 def test_the_rate_of_a_convolution_is_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a second a call, it is what the larger of the two convolutions has to do."""
     monkeypatch.setattr("benchmarks.speed._seconds", lambda work: 1.0)
-    network = EdmUNetSpec(kind="edm_unet", patch=2, channels=(8, 32), blocks=(1, 1), heads=1, embedding=8, dropout=0.0)
+    network = EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 32), blocks=(1, 1), heads=1, embedding=8, dropout=0.0)
     larger = 3 * 2 * (2 * 7 * 7) * (32 * 32 * 9)
     assert convolution_rate(network, 2, torch.float32) == pytest.approx(larger / 1e9)

@@ -14,7 +14,7 @@ from models.spec import CourseUNetSpec, EdmUNetSpec, NetworkSpec, ProcessSpec
 from tests.models.processes import ddpm, edm
 
 COURSE = CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, time_features=8)
-EDM_UNET = EdmUNetSpec(kind="edm_unet", patch=2, channels=(8, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0)
+EDM_UNET = EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0)
 DDPM = ddpm(50, 0.0001, 0.02)
 EDM = edm()
 PAIRS = [(network, process) for network in (COURSE, EDM_UNET) for process in (DDPM, EDM)]

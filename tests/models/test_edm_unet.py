@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.edm_unet import EdmUNet, ResidualBlock, SelfAttention
-from models.layers import SeededDropout, reseed_dropout
+from models.layers import SeededDropout, UncastGroupNorm, reseed_dropout
 from models.spec import EdmUNetSpec
 
 
 def spec(dropout: float = 0.0, patch: Literal[1, 2] = 2) -> EdmUNetSpec:
     return EdmUNetSpec(
-        kind="edm_unet", patch=patch, channels=(16, 24), blocks=(1, 2), heads=3, embedding=32, dropout=dropout
+        kind="edm_unet", patch=patch, channels=(16, 48), blocks=(1, 2), heads=3, embedding=32, dropout=dropout
     )
 
 
@@ -65,11 +65,8 @@ def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
     def block(c: int) -> int:
         return 2 * (9 * c * c + c) + 2 * c + (128 + 1) * 2 * c
 
-    def one_by_one(i: int, o: int) -> int:
-        return i * o + o
-
-    levels = 2 * block(16) + one_by_one(32, 16) + 4 * block(64) + 2 * one_by_one(128, 64)
-    between = one_by_one(64, 64) + one_by_one(64, 64)
+    levels = 2 * block(16) + 4 * block(64)
+    between = (4 * 16 * 64 + 64) + (4 * 64 * 16 + 16)
     embedding = (32 * 128 + 128) + 10 * 128 + (128 * 128 + 128)
     ends = (9 * 2 * 16 + 16) + 2 * 16 + (9 * 16 + 1)
     flagship = EdmUNetSpec(
@@ -82,7 +79,7 @@ def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
 def test_attention_adds_its_own_parameters_alone() -> None:
     looking, blind = (EdmUNet(replace(spec(), heads=heads)) for heads in (3, 0))
     added = dict(looking.named_parameters()).keys() - dict(blind.named_parameters()).keys()
-    assert added == {f"attention.{name}" for name, _ in SelfAttention(24, 3).named_parameters()}
+    assert added == {f"attention.{name}" for name, _ in SelfAttention(48, 3).named_parameters()}
 
 
 def test_noise_level_changes_the_answer(network: nn.Module) -> None:
@@ -115,13 +112,31 @@ def test_every_block_hears_its_modulation() -> None:
 def test_each_block_has_a_modulation_of_its_own(network: nn.Module) -> None:
     assert isinstance(network, EdmUNet)
     heard: list[Tensor] = []
-    stages = (network.outer_encoder, network.inner_encoder, network.inner_decoder.blocks, network.outer_decoder.blocks)
+    stages = (network.outer_encoder, network.inner_encoder, network.inner_decoder, network.outer_decoder)
     for block in (block for stage in stages for block in stage):
         block.register_forward_hook(lambda _, args, __: heard.append(args[1]))
     _, level, labels, keep = inputs()
     network(*inputs())
     spoken = network.modulation.linear(network.modulation.embedding(level, labels, keep))
     assert_close(torch.cat(heard, dim=1), spoken, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("affine", [True, False])
+def test_normalisation_under_autocast_keeps_the_precision_of_what_it_is_given(
+    precision: torch.dtype, affine: bool
+) -> None:
+    """What it rounds is its answer alone: the sums of 3,136 values around 100 would be off by far more."""
+    generator = torch.Generator().manual_seed(3)
+    norm, exact = UncastGroupNorm(2, 32, affine=affine), nn.GroupNorm(2, 32, affine=affine)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    exact.load_state_dict(norm.state_dict())
+    x = (100.0 + 8.0 * torch.randn(3, 32, 14, 14, generator=generator)).to(precision)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(x.contiguous(memory_format=torch.channels_last))
+    assert found.dtype == precision
+    assert_close(found.float(), exact(x.float()), rtol=2.0**-7, atol=1e-4 if precision == torch.float32 else 2.0**-6)
 
 
 def test_a_new_block_is_the_identity() -> None:
@@ -144,19 +159,22 @@ def test_an_image_does_not_see_the_rest_of_its_batch(network: nn.Module) -> None
     assert_close(second, first, rtol=0.0, atol=0.0)
 
 
-def test_each_block_on_the_way_up_has_a_concatenated_skip_innermost_first(network: nn.Module) -> None:
+def test_each_block_on_the_way_up_has_a_skip_added_innermost_first(network: nn.Module) -> None:
     assert isinstance(network, EdmUNet)
     joined: list[Tensor] = []
     skips: list[Tensor] = []
-    for merge in [*network.inner_decoder.merges, *network.outer_decoder.merges]:
-        merge.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
+    below: list[Tensor] = []
+    for block in [*network.inner_decoder, *network.outer_decoder]:
+        block.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
     for block in [*network.outer_encoder, *network.inner_encoder]:
         block.register_forward_hook(lambda _, __, output: skips.append(output))
+    for layer in (network.attention, network.inner_decoder[0], network.up):
+        layer.register_forward_hook(lambda _, __, output: below.append(output))
     network(*inputs(2))
     small, large = (14 // network.patch, 28 // network.patch)
-    assert [tuple(x.shape[1:]) for x in joined] == [(48, small, small), (48, small, small), (32, large, large)]
-    for x, skip in zip(joined, reversed(skips), strict=True):
-        assert torch.equal(x[:, skip.shape[1] :], skip)
+    assert [tuple(x.shape[1:]) for x in joined] == [(48, small, small), (48, small, small), (16, large, large)]
+    for found, lower, skip in zip(joined, below, reversed(skips), strict=True):
+        assert torch.equal(found, lower + skip)
 
 
 def test_attention_equals_its_formula() -> None:

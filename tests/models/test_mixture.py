@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from models.mixture import GaussianMixture
+from models.mixture import SMALLEST_GROUP, Components, GaussianMixture
 from models.mixture_fit import PSEUDO_IMAGES, fit_mixture, shrunken_covariance, split_by_means
 from models.pixels import PIXELS
 
@@ -96,6 +96,21 @@ def test_the_label_decides_only_where_it_is_shown() -> None:
     hidden = mixture.denoise(x, sigma, torch.tensor([1, 7]), torch.zeros(2))
     assert (shown[0] - shown[1]).abs().max() > 0.05
     assert_close(hidden[0], hidden[1])
+
+
+def test_many_images_of_few_classes_are_answered_as_those_of_many_classes_are() -> None:
+    """Class by class, each of its own components, or together, of all of them with the others barred."""
+    mixture, count = fitted(components=3), 3 * SMALLEST_GROUP
+    labels, keep = torch.tensor([2, 7, 7]).repeat(SMALLEST_GROUP), torch.tensor([1.0, 1.0, 0.0]).repeat(SMALLEST_GROUP)
+    x, sigma = scattered(count, 5), torch.linspace(0.05, 3.0, count)
+    seen: list[int] = []
+    compare = Components._compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Components, "_compare", lambda own, z, v: seen.append(len(own.means)) or compare(own, z, v))
+        together = mixture.denoise(x, sigma, labels, keep)
+        few = [mixture.denoise(*(each[i : i + 12] for each in (x, sigma, labels, keep))) for i in range(0, count, 12)]
+    assert seen == [3, 3, 30, *[30] * len(few)]
+    assert_close(together, torch.cat(few), rtol=1e-5, atol=1e-5)
 
 
 def test_shares_add_up_in_every_class_and_equal_seeds_give_equal_mixtures() -> None:

@@ -168,13 +168,12 @@ def names(network: nn.Module, parameters: list[nn.Parameter]) -> set[str]:
 
 
 def test_split_gives_muon_the_hidden_weights_of_the_flagship() -> None:
-    spec = EdmUNetSpec(kind="edm_unet", patch=2, channels=(8, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0)
+    spec = EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0)
     network = build_network(spec, edm())
     matrices, others = split_parameters(nn.ModuleDict({"network": network}))
-    levels = ("outer_encoder.0", "inner_encoder.0", "inner_decoder.blocks.0", "outer_decoder.blocks.0")
+    levels = ("outer_encoder.0", "inner_encoder.0", "inner_decoder.0", "outer_decoder.0")
     hidden = {f"{level}.{part}.weight" for level in levels for part in ("conv1", "conv2")}
-    hidden |= {"modulation.linear.weight", "down.1.weight", "up.0.weight"}
-    hidden |= {"inner_decoder.merges.0.weight", "outer_decoder.merges.0.weight"}
+    hidden |= {"modulation.linear.weight", "down.weight", "up.weight"}
     hidden |= {"attention.qkv.weight", "attention.out.weight"}
     assert names(network, matrices) == hidden
     assert names(network, others) == dict(network.named_parameters()).keys() - hidden

@@ -88,7 +88,9 @@ def test_a_process_gets_the_prior_it_names(spec: object, kind: type, shown: int)
 
 
 def small_model() -> Edm:
-    network = EdmUNetSpec(kind="edm_unet", patch=2, channels=(8, 8), blocks=(1, 1), heads=1, embedding=16, dropout=0.0)
+    network = EdmUNetSpec(
+        kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=1, embedding=16, dropout=0.0
+    )
     built = build_diffusion(network, mixture_edm(), seed=1)
     assert isinstance(built, Edm)
     return built

@@ -229,6 +229,16 @@ def test_where_the_noise_is_stronger_than_it_mends_no_network_is_asked(kind: str
         assert torch.equal(step.x0, guess) == (step.level > 2.0)
 
 
+def test_the_network_is_asked_at_the_strongest_noise_that_it_mends() -> None:
+    """Levels are powers of roots: 3.1 returns as a little more, which is no stronger noise."""
+    sampler = replace(continuous("unipc"), sigma_max=3.1, mended_below=3.1)
+    assert levels_visited(sampler)[0] > 3.1
+    process = Edm(ClassShift(), EDM)
+    list(process.sample(sampler, ImageNoise([5]), torch.tensor([0])))
+    assert isinstance(process.network, ClassShift)
+    assert process.network.images == evaluations(sampler) == sampler.steps
+
+
 def test_evaluations_leave_out_levels_that_the_prior_answers_for() -> None:
     """Six steps from 20 visit 20, 7.4, 2.3, 0.58 and two below; guidance doubles those that are asked."""
     sampler = replace(continuous("unipc"), mended_below=2.0)

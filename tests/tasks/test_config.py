@@ -352,6 +352,17 @@ def test_an_isotropic_prior_is_mended_at_all_noise_levels() -> None:
     parse_params(content, "params.yaml")
 
 
+def test_a_sampler_of_which_no_step_would_ask_the_network_is_refused() -> None:
+    """A single step visits sigma_max alone."""
+    content = copy.deepcopy(CONTENT)
+    sampling = content["variants"]["flagship"]["sampling"]
+    sampling.update(steps=1, sigma_max=3.1)
+    with pytest.raises(ConfigError, match=r"mended_below: got 3\.0; expected at least 3\.1, or no step would ask"):
+        parse_params(content, "params.yaml")
+    sampling["sigma_max"] = 3.0
+    parse_params(content, "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

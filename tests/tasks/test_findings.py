@@ -122,6 +122,21 @@ def test_a_short_training_does_not_answer_where_the_loss_ends_but_shows_it(evide
     assert escape("Fewer than 5 epochs") in found.text
 
 
+@pytest.mark.parametrize(
+    ("last", "before", "verdict"),
+    [(0.12, 0.115, "not answered"), (0.12, 0.1095, "confirmed in part"), (0.107, 0.115, "confirmed")],
+)
+def test_a_loss_that_still_falls_to_where_the_source_ends_answers_nothing(
+    evidence: Evidence, last: float, before: float, verdict: str
+) -> None:
+    """From the last snapshot but one, ``before``, to 0.109 the validation loss falls by 5 %, or by half of one."""
+    full = {"train_loss_first": 1.2, "train_loss_final": last, "images": 5 * 55_000}
+    found = findings.loss_finding(with_train(with_snapshots(evidence, 0.5, before, 0.109), **full))
+    assert found is not None
+    assert found.verdict == verdict
+    assert ("still fell" in found.text) == (verdict == "not answered")
+
+
 @pytest.mark.parametrize(("first", "verdict"), [(0.5, "confirmed"), (0.05, "refuted")])
 def test_validation_verdict_follows_the_snapshots(evidence: Evidence, first: float, verdict: str) -> None:
     found = findings.validation_finding(with_snapshots(evidence, first, 0.109))
