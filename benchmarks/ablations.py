@@ -139,8 +139,9 @@ def trained(arm: Arm, repeat: int, size: Size) -> Trained:
     """Train an arm to its end and have the critic judge what it draws."""
     params = load_params()
     spec = arm.of(params.variant(VARIANT))
-    steps = max(spec.training.snapshots, round(size.share * spec.training.steps))
-    spec = replace(spec, training=replace(spec.training, steps=steps, repeat=repeat))
+    whole = spec.training
+    steps, warmup = max(whole.snapshots, round(size.share * whole.steps)), int(size.share * whole.warmup_steps)
+    spec = replace(spec, training=replace(whole, steps=steps, warmup_steps=warmup, repeat=repeat))
     setup = setup_of(replace(params, variants={VARIANT: spec}))
     start = time.monotonic()
     own = Own(setup, VARIANT, arm)

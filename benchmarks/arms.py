@@ -23,6 +23,7 @@ FROM_NOISE = {
 }
 COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
 """Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
+ADAM = {"optimizer": "adam", "muon_lr": 0.0}
 BLOCKS_OF_PIXELS = {"patch": 2, "channels": (32, 96), "blocks": (2, 2)}
 """A training step of about the same time."""
 ClassImages = Callable[[int], Tensor]
@@ -130,7 +131,9 @@ ARMS = (
         },
         beside="cosine density, sampled likewise",
     ),
-    Arm("Adam in place of Muon", {"training": {"optimizer": "adam", "muon_lr": 0.0, "lr": 0.002}}),
+    Arm("Adam in place of Muon, learning rate 0.002", {"training": {**ADAM, "lr": 0.002}}),
+    Arm("Adam in place of Muon, learning rate 0.005", {"training": ADAM}),
+    Arm("Muon at half of its learning rate", {"training": {"muon_lr": 0.01}}),
     Arm("no average of the weights", {"training": {"ema_lag": 0.0}}),
     Arm("average with a lag of 0.05", {"training": {"ema_lag": 0.05}}),
     Arm("average with a lag of 0.2", {"training": {"ema_lag": 0.2}}),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import machine_line
+from benchmarks.tables import markdown_table
 from models.edm import Edm
 from models.pixels import pixel_statistics
 from models.preconditioning import precondition
@@ -97,13 +98,12 @@ def table(rows: list[Row]) -> str:
     """The measurements in Markdown."""
     head = ["Gaussians a class", "directions", "subspace", "fit, s", *(f"sigma {sigma:g}" for sigma in SIGMAS)]
     lines = [[*map(str, row.size), f"{row.seconds:.1f}", *(f"{error:.3f}" for error in row.errors)] for row in rows]
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---:"] * len(head), *lines))
     return f"""# What closed-form priors leave to a network
 
 Mean squared error of the guess on {IMAGES} validation images, in units of that of c_skip · x (Karras et al. 2022), from
 `python -m benchmarks.priors`. Sigma is in units in which the pixels have standard deviation 0.5.
 
-{body}
+{markdown_table(head, lines)}
 
 {machine_line()}.
 """

@@ -201,7 +201,7 @@ def test_sizes_that_make_no_sense_are_refused(images: int, share: float) -> None
 
 
 def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the flagship's and of those of an arm that says how many; warm-up and all else stay."""
+    """Of the flagship's and of those of an arm that says how many, and of the warm-up; all else stays."""
     seen: list[Variant] = []
     monkeypatch.setattr(ablations, "load_params", lambda: load_params(ROOT / PARAMS))
     monkeypatch.setattr(ablations, "setup_of", lambda params: SimpleNamespace(params=params))
@@ -214,4 +214,5 @@ def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> Non
         ablations.trained(arm, 2, Size(100, 0.25))
     steps = [longer.changes["training"]["steps"], SPEC.training.steps]
     assert [spec.training.steps for spec in seen] == [steps[1] // 4, steps[0] // 4]
-    assert seen[0] == replace(SPEC, training=replace(SPEC.training, steps=steps[1] // 4, repeat=2))
+    training = replace(SPEC.training, steps=steps[1] // 4, warmup_steps=SPEC.training.warmup_steps // 4, repeat=2)
+    assert seen[0] == replace(SPEC, training=training)
