@@ -38,7 +38,7 @@ class TrainingCost:
 
     Attributes:
         batch: images a step.
-        width: factor by which the channels of ``params.yaml`` are multiplied.
+        width: factor by which the channels of ``params.yaml`` are multiplied, before they are made multiples of 16.
         parameters: of the network.
         step_ms: median duration of a step.
         gflops: GFLOP/s of convolutions and matrix products.

@@ -30,8 +30,12 @@ from tasks.side_by_side import SUMMARY
 
 FOLDER = Path(__file__).parent / "results"
 SOUGHT = (
-    "The settings of the project's own variants were sought on this data, in part by this critic; the other libraries' "
-    "are those that they recommend, but for the learning rate, the best by this critic of those tried."
+    "The settings of the project's own variants were sought on this data, in part by this critic. The others' "
+    "training is that of their own example or trainer; their networks, made for larger pictures, are narrowed for two "
+    "cores, the learning rate is the best of those tried, by this critic, and a solver draws their images in 20 "
+    "steps. benchmarks/diffusers_unet.py and benchmarks/lucidrains_unet.py name every choice. Where a learning rate "
+    "falls, it does over the whole time allowed, so what such a training reaches on the way is not its best for that "
+    "time. Each was trained once; intervals are over images."
 )
 
 
@@ -162,7 +166,8 @@ def costs_part(results: Results) -> str:
         return ""
     return f"""## How cost grows
 
-Steps of the flagship's training in processes of their own, by the images of a batch and by a factor on its channels:
+Steps of the flagship's training in processes of their own, by the images of a batch and by a factor on its
+channels, which then become multiples of 16:
 
 {training_cost_table(results.training_costs)}
 

@@ -34,12 +34,13 @@ def convolution_rate(
     """GFLOP/s of a 3x3 convolution, forward and backward, at the better of a network's two deepest sizes.
 
     Args:
-        network: how many channels there are at 14 and at 7 pixels.
+        network: how many channels there are at which sizes.
         batch: images at once.
         dtype: of weights and maps.
         device: where it runs.
     """
-    shapes = zip(network.channels[-2:], (14, 7), strict=True)
+    large = 28 // network.patch if isinstance(network, EdmUNetSpec) else 14
+    shapes = zip(network.channels[-2:], (large, large // 2), strict=True)
     made = (_convolution(channels, size, batch, dtype) for channels, size in shapes)
     return max(_rate(layer.to(device), maps.to(device).requires_grad_()) for layer, maps in made)
 

@@ -92,10 +92,16 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, under scales and shifts of shape (B, 2C)."""
         hidden: Tensor = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = modulation.to(hidden.dtype)[:, :, None, None].chunk(2, dim=1)
-        hidden = torch.addcmul(shift, self.norm2(hidden), 1.0 + scale)
+        scale, shift = (part.to(hidden.dtype)[:, :, None, None] for part in _scale_and_shift(modulation))
+        hidden = torch.addcmul(shift, self.norm2(hidden), scale)
         residual: Tensor = self.conv2(self.dropout(F.silu(hidden)))
         return x + residual
+
+
+def _scale_and_shift(modulation: Tensor) -> tuple[Tensor, Tensor]:
+    """What a block multiplies its maps by, around 1, and what it adds to them, each (B, C), for (B, 2C)."""
+    scale, shift = modulation.chunk(2, dim=1)
+    return 1.0 + scale, shift
 
 
 class SelfAttention(nn.Module):

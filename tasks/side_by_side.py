@@ -23,9 +23,10 @@ def side_by_side(evidence: Evidence) -> Json | None:
 
 
 def in_few_words(spec: Variant) -> str:
-    """How a variant is trained and sampled, as the results name it."""
-    training = spec.training
-    return f"{training.steps} steps of {training.batch}, {training.optimizer.title()}, {sampler_name(spec.sampling)}"
+    """How large a variant's network is, how it is trained and how sampled, as the results name it."""
+    training, channels = spec.training, "/".join(map(str, spec.network.channels))
+    trained = f"{channels} channels, {training.steps} steps of {training.batch}, {training.optimizer.title()}"
+    return f"{trained}, {sampler_name(spec.sampling)}"
 
 
 def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:

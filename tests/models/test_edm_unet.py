@@ -3,6 +3,7 @@ from typing import Literal
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -137,6 +138,36 @@ def test_normalisation_under_autocast_keeps_the_precision_of_what_it_is_given(
         found = norm(x.contiguous(memory_format=torch.channels_last))
     assert found.dtype == precision
     assert_close(found.float(), exact(x.float()), rtol=2.0**-7, atol=1e-4 if precision == torch.float32 else 2.0**-6)
+
+
+def test_maps_are_normalised_in_groups_of_sixteen() -> None:
+    """Smaller ones take a CPU six times as long in bfloat16."""
+    norms = [module for module in new_network().modules() if isinstance(module, nn.GroupNorm)]
+    assert len(norms) == 14
+    assert {norm.num_channels / norm.num_groups for norm in norms} == {16.0}
+
+
+@pytest.mark.parametrize("part", ["modulation.linear", "modulation.embedding.mix"])
+def test_noise_level_and_class_are_heard_in_float32(network: nn.Module, part: str) -> None:
+    heard: list[torch.dtype] = []
+    network.get_submodule(part).register_forward_hook(lambda _, __, output: heard.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(*inputs())
+    assert heard == [torch.float32]
+
+
+def test_attention_is_weighed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[torch.dtype] = []
+    attend = F.scaled_dot_product_attention
+
+    def listen(*parts: Tensor) -> Tensor:
+        heard.extend(part.dtype for part in parts)
+        return attend(*parts)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", listen)
+    with torch.autocast("cpu", torch.bfloat16):
+        SelfAttention(32, heads=2)(torch.zeros(1, 32, 7, 7))
+    assert heard == [torch.float32] * 3
 
 
 def test_a_new_block_is_the_identity() -> None:

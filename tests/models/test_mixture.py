@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from models.mixture import SMALLEST_GROUP, Components, GaussianMixture
+from models.mixture import GROUP, Components, GaussianMixture
 from models.mixture_fit import PSEUDO_IMAGES, fit_mixture, shrunken_covariance, split_by_means
 from models.pixels import PIXELS
 
@@ -98,19 +98,40 @@ def test_the_label_decides_only_where_it_is_shown() -> None:
     assert_close(hidden[0], hidden[1])
 
 
-def test_many_images_of_few_classes_are_answered_as_those_of_many_classes_are() -> None:
-    """Class by class, each of its own components, or together, of all of them with the others barred."""
-    mixture, count = fitted(components=3), 3 * SMALLEST_GROUP
-    labels, keep = torch.tensor([2, 7, 7]).repeat(SMALLEST_GROUP), torch.tensor([1.0, 1.0, 0.0]).repeat(SMALLEST_GROUP)
-    x, sigma = scattered(count, 5), torch.linspace(0.05, 3.0, count)
+def mixed(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Noisy images, sigma, labels and masks: many of class 2, fewer of 7 without a label, three of 5."""
+    labels, keep = torch.full((count,), 2), torch.ones(count)
+    labels[:3], labels[3 : count // 3], keep[3 : count // 3] = 5, 7, 0.0
+    order = torch.randperm(count, generator=generator(seed))
+    return scattered(count, seed), torch.linspace(0.05, 3.0, count), labels[order], keep[order]
+
+
+def test_a_trained_mixture_asks_the_components_of_each_class_alone_and_answers_alike() -> None:
+    mixture, images = fitted(components=3), mixed(GROUP + 40, 5)
     seen: list[int] = []
     compare = Components._compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Components, "_compare", lambda own, z, v: seen.append(len(own.means)) or compare(own, z, v))
-        together = mixture.denoise(x, sigma, labels, keep)
-        few = [mixture.denoise(*(each[i : i + 12] for each in (x, sigma, labels, keep))) for i in range(0, count, 12)]
-    assert seen == [3, 3, 30, *[30] * len(few)]
-    assert_close(together, torch.cat(few), rtol=1e-5, atol=1e-5)
+        together = mixture.train().denoise(*images)
+        apart = mixture.eval().denoise(*images)
+    assert seen == [30, 3, 3, 3, 30]
+    assert_close(apart, together, rtol=1e-5, atol=1e-5)
+
+
+def test_an_answer_has_the_same_bits_whatever_the_other_images_are() -> None:
+    """With the size of the default mixture, whose products of matrices are taken another way where these are small."""
+    mixture = GaussianMixture(16, 48, 240).eval()
+    for buffer in (mixture.means, mixture.places):
+        buffer.normal_(generator=generator(1))
+    x, sigma, labels, keep = mixed(120, 6)
+    answers = mixture.denoise(x, sigma, labels, keep)
+    order = torch.randperm(120, generator=generator(2))
+    few, alike = labels[order].clone(), torch.zeros(120, dtype=torch.bool)
+    alike[:7] = True
+    few[~alike] = (few[~alike] + 1) % 10
+    others = mixture.denoise(x[order], sigma[order], few, keep[order])
+    assert torch.equal(others[alike], answers[order][alike])
+    assert not torch.equal(others[keep[order] > 0.0], answers[order][keep[order] > 0.0])
 
 
 def test_shares_add_up_in_every_class_and_equal_seeds_give_equal_mixtures() -> None:

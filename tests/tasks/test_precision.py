@@ -63,7 +63,7 @@ def test_auto_takes_what_pays_and_keeps_to_it(
     trials = measured(monkeypatch, 1.0 / gain)
     assert chosen_precision(AUTO, DEVICE) == expected
     assert not trials
-    assert read_json(CHOICE) == {"bfloat16_gain": {MACHINE: gain}}
+    assert read_json(CHOICE) == {"flagship_block_gain": {MACHINE: gain}}
     assert autocast(AUTO, DEVICE)._enabled == (expected == "bfloat16")
 
 
@@ -72,10 +72,10 @@ def test_another_machine_measures_for_itself_and_each_keeps_its_own(
     known: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One folder may be shared by machines; none may take a precision from another, nor lose its own."""
-    write_json(CHOICE, {"bfloat16_gain": {known: 3.0}})
+    write_json(CHOICE, {"flagship_block_gain": {known: 3.0}})
     assert measured(monkeypatch, 0.8) == []
     assert chosen_precision(AUTO, DEVICE) == "float32"
-    assert read_json(CHOICE) == {"bfloat16_gain": {known: 3.0, MACHINE: 0.8}}
+    assert read_json(CHOICE) == {"flagship_block_gain": {known: 3.0, MACHINE: 0.8}}
 
 
 def test_the_number_of_threads_changes_no_choice(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,14 +86,14 @@ def test_the_number_of_threads_changes_no_choice(workspace: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "text", ['{"machine": ', '{"bfloat16_gain": 1.2, "machine": {}}', '{"bfloat16_gain": {"a": "b"}}']
+    "text", ['{"machine": ', '{"flagship_block_gain": 1.2, "machine": {}}', '{"flagship_block_gain": {"a": "b"}}']
 )
 def test_a_damaged_choice_is_made_anew(text: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CHOICE.parent.mkdir(parents=True, exist_ok=True)
     CHOICE.write_text(text)
     measured(monkeypatch, 1.5)
     assert chosen_precision(AUTO, DEVICE) == "bfloat16"
-    assert read_json(CHOICE)["bfloat16_gain"] == {MACHINE: 1.5}
+    assert read_json(CHOICE)["flagship_block_gain"] == {MACHINE: 1.5}
 
 
 def test_nobody_else_can_measure_meanwhile(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_build_that_starts_beside_another_waits_for_its_measurement(
     second = threading.Thread(target=lambda: found.append(chosen_precision(AUTO, DEVICE)))
     with locked(LOCK, 0.0):
         second.start()
-        write_json(CHOICE, {"bfloat16_gain": {MACHINE: 1.5}})
+        write_json(CHOICE, {"flagship_block_gain": {MACHINE: 1.5}})
     second.join(PATIENCE)
     assert found == ["bfloat16"]
     assert not trials

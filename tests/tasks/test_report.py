@@ -252,7 +252,8 @@ def test_a_model_that_was_measured_otherwise_is_named(tmp_path: Path, monkeypatc
     params = prepared(tmp_path, monkeypatch)
     told, own = read_json(SUMMARY), in_few_words(params.variants["flagship"])
     said = "This build trains or samples Flagship otherwise than was measured there."
-    for settings, says in ((own, False), (own.replace("UniPC", "Heun"), True)):
+    changed = (own.replace("UniPC", "Heun"), own.replace("16/64 channels", "32/96 channels"))
+    for settings, says in ((own, False), *((each, True) for each in changed)):
         write_json(SUMMARY, {**told, "rows": [{**told["rows"][0], "name": "flagship", "settings": settings}]})
         assert (said in source_of(params)) == says
 
