@@ -25,7 +25,7 @@ from tasks.seeds import torch_generator
 
 RESULTS = Path(__file__).with_name("PRIORS.md")
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 8.0)
-SIZES = ((1, 24, 160), (1, 128, 784), (4, 24, 160), (16, 8, 160), (16, 24, 160), (16, 48, 240), (40, 24, 160))
+SIZES = ((1, 24, 160), (1, 128, 784), (4, 24, 160), (16, 8, 160), (16, 24, 160), (16, 48, 240), (40, 48, 240))
 """Gaussians a class, directions of each, dimensions of the subspace."""
 IMAGES = 2000
 
@@ -89,7 +89,7 @@ def relative_error(process: Edm, held_out: tuple[Tensor, Tensor, Tensor], sigma:
 def mixture_of(size: tuple[int, int, int]) -> EdmSpec:
     """A process with a mixture of that size; its density of noise levels is not used."""
     components, rank, subspace = size
-    density = {"density": "log_normal", "log_sigma_mean": -0.8, "log_sigma_std": 1.2, "min_snr_gamma": 0.0}
+    density = {"density": "log_normal", "log_sigma_mean": -1.2, "log_sigma_std": 1.0, "min_snr_gamma": 0.0}
     mixture = {"prior": "mixture", "components": components, "rank": rank, "subspace": subspace}
     return EdmSpec(kind="edm", sigma_data=0.5, **mixture, **density)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ class Float32GroupNorm(nn.GroupNorm):
 class UncastGroupNorm(nn.GroupNorm):
     """Group normalisation in the precision of what it is given, so that autocast copies nothing to float32 and back.
 
-    Its sums are in float32 all the same. With bfloat16 on a CPU, groups of less than 16 channels are five times slower.
+    Its sums are in float32 all the same. With bfloat16 on a CPU, groups of less than 16 channels are six times slower.
     """
 
     def forward(self, x: Tensor) -> Tensor:
