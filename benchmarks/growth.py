@@ -20,7 +20,7 @@ from benchmarks.outcomes import Failure
 from benchmarks.own import Own
 from benchmarks.speed import flops
 from flows.environment import die_with_parent
-from models.spec import EdmUNetSpec
+from models.spec import GROUP_SIZE, EdmUNetSpec
 from tasks.labels import NUM_CLASSES
 from tasks.redrawn import Bench, drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
@@ -101,7 +101,7 @@ def widened(spec: Variant, width: float) -> Variant:
     network = spec.network
     if not isinstance(network, EdmUNetSpec):
         raise TypeError("only the flagship's kind of network is widened")
-    shallow, deep = (16 * max(1, round(width * channels / 16)) for channels in network.channels)
+    shallow, deep = (GROUP_SIZE * max(1, round(width * channels / GROUP_SIZE)) for channels in network.channels)
     return replace(spec, network=replace(network, channels=(shallow, deep)))
 
 

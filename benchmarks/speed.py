@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.layers import conv3x3
 from models.spec import CourseUNetSpec, EdmUNetSpec
+from tasks.labels import IMAGE_SIZE
 
 Mark = tuple[float, int]
 """Seconds of training and images seen, after a step."""
@@ -39,7 +40,7 @@ def convolution_rate(
         dtype: of weights and maps.
         device: where it runs.
     """
-    large = 28 // network.patch if isinstance(network, EdmUNetSpec) else 14
+    large = IMAGE_SIZE // (network.patch if isinstance(network, EdmUNetSpec) else 2)
     shapes = zip(network.channels[-2:], (large, large // 2), strict=True)
     made = (_convolution(channels, size, batch, dtype) for channels, size in shapes)
     return max(_rate(layer.to(device), maps.to(device).requires_grad_()) for layer, maps in made)

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from models.embeddings import NUM_CLASSES, octave_frequencies, one_hot, sinusoidal
 from models.layers import SeededDropout, UncastGroupNorm, conv3x3, zeroed
-from models.spec import EdmUNetSpec
+from models.spec import GROUP_SIZE, EdmUNetSpec
 
-GROUP_SIZE = 16
 LEVEL_FEATURES = 32
 
 
@@ -67,7 +66,7 @@ class Modulation(nn.Module):
 
 
 def normalisation(channels: int, affine: bool = True) -> UncastGroupNorm:
-    """Group normalisation (Wu and He 2018) of a multiple of 16 maps, with or without a gain and a bias for each."""
+    """Group normalisation (Wu and He 2018) of groups of 16 maps, with or without a gain and a bias for each."""
     return UncastGroupNorm(channels // GROUP_SIZE, channels, affine=affine)
 
 
@@ -92,16 +91,10 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, under scales and shifts of shape (B, 2C)."""
         hidden: Tensor = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = (part.to(hidden.dtype)[:, :, None, None] for part in _scale_and_shift(modulation))
-        hidden = torch.addcmul(shift, self.norm2(hidden), scale)
+        scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
+        hidden = torch.addcmul(shift.to(hidden.dtype), self.norm2(hidden), (1.0 + scale).to(hidden.dtype))
         residual: Tensor = self.conv2(self.dropout(F.silu(hidden)))
         return x + residual
-
-
-def _scale_and_shift(modulation: Tensor) -> tuple[Tensor, Tensor]:
-    """What a block multiplies its maps by, around 1, and what it adds to them, each (B, C), for (B, 2C)."""
-    scale, shift = modulation.chunk(2, dim=1)
-    return 1.0 + scale, shift
 
 
 class SelfAttention(nn.Module):
@@ -132,8 +125,8 @@ class SelfAttention(nn.Module):
         return x + residual
 
 
-class Encoder(nn.ModuleList):
-    """Residual blocks at one size; the output of each is a skip.
+class Stage(nn.ModuleList):
+    """Residual blocks at one size.
 
     Args:
         channels: feature maps.
@@ -143,6 +136,10 @@ class Encoder(nn.ModuleList):
 
     def __init__(self, channels: int, blocks: int, dropout: float) -> None:
         super().__init__(ResidualBlock(channels, dropout) for _ in range(blocks))
+
+
+class Encoder(Stage):
+    """Residual blocks at one size; the output of each is a skip."""
 
     def forward(self, x: Tensor, modulations: Sequence[Tensor]) -> list[Tensor]:
         """Map (B, C, H, W), with a modulation (B, 2C) per block, to one tensor of that shape per block."""
@@ -153,17 +150,8 @@ class Encoder(nn.ModuleList):
         return outputs
 
 
-class Decoder(nn.ModuleList):
-    """Residual blocks at one size, each after a skip is added.
-
-    Args:
-        channels: feature maps.
-        blocks: how many.
-        dropout: see :class:`ResidualBlock`.
-    """
-
-    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
-        super().__init__(ResidualBlock(channels, dropout) for _ in range(blocks))
+class Decoder(Stage):
+    """Residual blocks at one size, each after a skip is added."""
 
     def forward(self, x: Tensor, skips: list[Tensor], modulations: Sequence[Tensor]) -> Tensor:
         """Map (B, C, H, W), with a modulation (B, 2C) and a skip per block, innermost skip last, to (B, C, H, W)."""

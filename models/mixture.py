@@ -131,9 +131,10 @@ class GaussianMixture(nn.Module):
             return self._components(ALL_CLASSES).expected(z, variance, barred)
         mean = torch.empty_like(z)
         for label in torch.unique(told).tolist():
+            components = self._components(label)
             for rows in (told == label).nonzero().squeeze(1).split(GROUP):
                 filled = rows[torch.arange(GROUP).clamp(max=len(rows) - 1)]
-                mean[rows] = self._components(label).expected(z[filled], variance[filled])[: len(rows)]
+                mean[rows] = components.expected(z[filled], variance[filled])[: len(rows)]
         return mean
 
     def _components(self, label: int) -> "Components":
@@ -141,12 +142,15 @@ class GaussianMixture(nn.Module):
         count = len(self.means) // NUM_CLASSES
         own = slice(None) if label == ALL_CLASSES else slice(label * count, (label + 1) * count)
         parts = (self.places[own], self.variances[own], self.rest[own], self.log_shares[own])
-        return Components(self.means[own], self.directions[:, own], *parts)
+        return Components(self.means[own], self.directions[:, own].flatten(1), *parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """J Gaussians of a mixture within its subspace; the attributes are those of :class:`GaussianMixture`."""
+    """J Gaussians of a mixture within its subspace; the attributes are those of :class:`GaussianMixture`.
+
+    The directions of all are side by side, shape (R, J * rank).
+    """
 
     means: Tensor
     directions: Tensor
@@ -173,11 +177,11 @@ class Components:
         kept = self.rest / (self.rest + variance)
         drawn = weights * (1.0 - kept)
         mean = drawn @ self.means + (weights * kept).sum(dim=1, keepdim=True) * z
-        return mean + (excess * drawn[:, :, None]).flatten(1) @ self.directions.flatten(1).mT
+        return mean + (excess * drawn[:, :, None]).flatten(1) @ self.directions.mT
 
     def _along(self, z: Tensor) -> Tensor:
         """How far z (B, R) lies from each mean along the component's directions, shape (B, J, rank)."""
-        distances: Tensor = torch.addmm(self.places.flatten(), z, self.directions.flatten(1), beta=-1.0)
+        distances: Tensor = torch.addmm(self.places.flatten(), z, self.directions, beta=-1.0)
         return distances.view(len(z), *self.places.shape)
 
     def _compare(self, z: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 STRONGEST = 1000.0
 """The strongest noise, sigma, that a sampler may be asked for."""
+GROUP_SIZE = 16
+"""Maps of the flagship's network that are normalised together."""
 MOST_STEPS = 1000
 """Of a sampler over sigma, and of a budget of evaluations."""
 
@@ -72,8 +74,8 @@ class EdmUNetSpec:
     """Probability of dropping an activation inside a residual block."""
 
     def __post_init__(self) -> None:
-        allowed = all(16 <= c <= 1024 and c % 16 == 0 for c in self.channels)
-        require(allowed, "channels", "two multiples of 16 from 16 to 1024")
+        allowed = all(GROUP_SIZE <= c <= 1024 and c % GROUP_SIZE == 0 for c in self.channels)
+        require(allowed, "channels", f"two multiples of {GROUP_SIZE} from {GROUP_SIZE} to 1024")
         require(all(1 <= count <= 8 for count in self.blocks), "blocks", "two numbers from 1 to 8")
         divides = self.heads == 0 or (self.heads > 0 and self.channels[1] % self.heads == 0)
         require(divides, "heads", "a divisor of channels[1], or 0 for no attention")

@@ -81,11 +81,9 @@ def loss_finding(evidence: Evidence) -> Finding | None:
     )
     if evidence.epochs(variant) < FULL_TRAINING:
         verdict, text = "not answered", f"{text} Fewer than {FULL_TRAINING:g} epochs are not taken for full training."
-    elif round(last, 3) > high and _last_fall(variant) > STILL_FALLING:
+    elif round(last, 3) > high and (fall := _last_fall(variant)) > STILL_FALLING:
         verdict = "not answered"
-        text = (
-            f"{text} The validation loss still fell, by {percent(_last_fall(variant))} since the last snapshot but one."
-        )
+        text = f"{text} The validation loss still fell, by {percent(fall)} since the last snapshot but one."
     needs = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}, until its loss falls no more"
     return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", needs)
 
