@@ -20,11 +20,11 @@ from benchmarks.own import NO_CHECKPOINTS
 from benchmarks.speed import CPU, Mark, convolution_rate, flops, median_rate, work_rate
 from benchmarks.tables import markdown_table
 from flows.environment import prepare_environment
-from flows.stage import guarded
+from flows.stage import CommandLine, guarded
 from flows.workspace import built_workspace
 from models.diffusion import Diffusion
 from models.evaluations import evaluations
-from models.training import build_optimizers, train_steps
+from models.training import Learner, build_optimizers, train_steps
 from tasks.batches import training_batches
 from tasks.compilation import compile_network
 from tasks.config import load_params
@@ -115,7 +115,7 @@ class GpuBench:
         prepare(diffusion)
         spec = replace(training, steps=LONGEST)
         batches = training_batches(diffusion, self.split, spec, self.params.seed, 0, self.device)
-        steps = train_steps(diffusion, build_optimizers(diffusion, spec), batches, spec, self.precision)
+        steps = train_steps(Learner(diffusion, build_optimizers(diffusion, spec), spec, self.precision), batches)
         torch.cuda.reset_peak_memory_stats()
         start = time.monotonic()
         batch = next(steps).images
@@ -170,8 +170,12 @@ def main() -> None:
     """Measure and write the page.
 
     Raises:
+        ConfigError: an option or a parameter is wrong.
         MissingResourceError: there is no build of the profile ``gpu``, or it ran on a CPU.
     """
+    parser = CommandLine(prog="python -m benchmarks.gpu")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.parse_args()
     os.chdir(built_workspace("gpu"))
     prepare_environment()
     params = load_params()

@@ -9,7 +9,7 @@ from benchmarks.arms import Arm, ClassImages
 from benchmarks.contenders import Setup
 from models.diffusion import Diffusion
 from models.evaluations import evaluations
-from models.training import train_steps
+from models.training import Learner, train_steps
 from tasks.batches import training_batches
 from tasks.dataset import Split, load_split
 from tasks.errors import ConfigError
@@ -53,7 +53,7 @@ class Own:
         batches = self._batches()
         if arm and arm.arrange:
             batches = arm.arrange(batches, class_images(diffusion, split, setup.device))
-        self._steps = train_steps(diffusion, self._run.optimizers, batches, training, setup.precision)
+        self._steps = train_steps(Learner(diffusion, self._run.optimizers, training, setup.precision), batches)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
         self.settings = in_few_words(spec)

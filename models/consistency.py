@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import DrawNoise, Predict
-from models.sigma_samplers import levels
+from models.predictions import DrawNoise, Predict, levels
 
 STAGES = 4
 """How often r / t is moved towards 1: 1/2, 3/4, 7/8 and 15/16 (as in Geng et al. 2024, at all noise levels alike)."""

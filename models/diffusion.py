@@ -38,7 +38,8 @@ class SampleStep:
         total: reverse steps in all; at ``index == total`` the picture is finished.
         level: noise level of ``x``: sigma, or t with -1 for a finished picture, since t = 0 is noised once.
         x: the images, shape (B, 1, 28, 28).
-        x0: the clean images that the model sees in ``x``; ``x`` itself when finished.
+        x0: the clean images that the model sees at ``level``: in ``x``, or, with UniPC, in what ``x`` was before it was
+            corrected by that look; ``x`` itself when finished.
     """
 
     index: int

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.diffusion import SampleStep
 from models.forward import at_step
-from models.samplers import DrawNoise, Predict
+from models.predictions import DrawNoise, Predict
 from models.schedule import NoiseSchedule
 from models.targets import Prediction, Target, read_answer
 

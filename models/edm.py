@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from models.consistency import jumps, pseudo_huber
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
 from models.guidance import Conditional, guidance_of, guided, guided_in_parts
+from models.heun import heun
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
-from models.preconditioning import told
+from models.preconditioning import c_noise
 from models.priors import build_prior
-from models.sigma_levels import sigma_grid, within
-from models.sigma_samplers import heun
+from models.sigma_levels import sigma_at, sigma_grid, within
 from models.spec import STRONGEST, EdmSpec, SamplerSpec, SigmaSamplerSpec
 from models.starts import ClassMoments
-from models.times import sigma_at, sigma_quantile, stratified_uniform
+from models.times import sigma_quantile, stratified_uniform
 
 MULTISTEP = {"dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m, "ipndm": ipndm, "unipc": unipc}
 """Samplers of one evaluation a step, by their name in ``params.yaml``."""
@@ -83,7 +83,7 @@ class Edm(Diffusion):
         return Draw(sigma.to(torch.float32), draw_noise(batch, generator))
 
     def level_value(self, share: float) -> float:
-        """Sigma at a share of the noise scale of training; see :func:`models.times.sigma_at`."""
+        """Sigma at a share of the noise scale of training; see :func:`models.sigma_levels.sigma_at`."""
         return sigma_at(share, self.spec)
 
     def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Edm(Diffusion):
             keep: 1 to show the label, 0 to hide it, shape (B,).
         """
         guess = self.prior(x, sigma, labels, keep)
-        output: Tensor = self.network(guess.seen, told(sigma), labels, keep)
+        output: Tensor = self.network(guess.seen, c_noise(sigma), labels, keep)
         mended: Tensor = guess.x0 + guess.error * output
         return mended
 
@@ -140,8 +140,9 @@ class Edm(Diffusion):
     def weight(self, sigma: Tensor) -> Tensor:
         """What the error of the clean image counts for at noise levels ``sigma``, shape (B,).
 
-        The inverse of the prior's own squared error, so that all levels weigh alike at the start (lambda of Karras et
-        al. 2022, table 1, for the isotropic prior), or the capped signal-to-noise ratio.
+        The inverse of the prior's own squared error, so that all levels weigh alike at the start (Karras et al. 2022,
+        table 1, for the isotropic prior). Or min(SNR, gamma) in units of 1 / sigma_data^2, the SNR being
+        (sigma_data / sigma)^2: below the cap that is 1 / sigma^2, which weighs the error of the noise alike.
         """
         if self.spec.min_snr_gamma == 0.0:
             return self.prior.error(sigma).square().reciprocal()

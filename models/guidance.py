@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.samplers import Predict, PredictInParts
+from models.predictions import Predict, PredictInParts
 from models.sigma_levels import within
 from models.spec import SamplerSpec
 

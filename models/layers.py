@@ -32,15 +32,14 @@ class UncastGroupNorm(nn.GroupNorm):
             return F.group_norm(x, self.num_groups, gain, bias, self.eps)
 
 
-def group_norm(channels: int, group_size: int, affine: bool = True) -> nn.GroupNorm:
-    """Group normalisation (Wu and He 2018) with ``group_size`` channels to a group.
+def group_norm(channels: int, group_size: int) -> nn.GroupNorm:
+    """Group normalisation (Wu and He 2018) with ``group_size`` channels to a group, then a gain and a bias a channel.
 
     Args:
         channels: number of feature maps, a multiple of ``group_size``.
         group_size: channels that share mean and variance.
-        affine: whether a gain and a bias per channel follow.
     """
-    return Float32GroupNorm(channels // group_size, channels, affine=affine)
+    return Float32GroupNorm(channels // group_size, channels)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -1,6 +1,6 @@
 """Samplers that remember: one evaluation a step, and a higher order from those of earlier steps.
 
-They follow the probability-flow ODE over sigma, like ``models/sigma_samplers.py``. With no signal scaling (alpha = 1)
+They follow the probability-flow ODE over sigma, like ``models/heun.py``. With no signal scaling (alpha = 1)
 and lambda = -ln(sigma), a step has length h = ln(sigma / following), and exp(-h) is following / sigma. The first steps
 have little to remember and the last ones little use for it, since the step to sigma 0 has infinite h and ends in D: the
 order rises from 1 and falls to 1. All are deterministic. Shapes: B images (B, 1, H, W).
@@ -10,6 +10,9 @@ would take the step between them for a slope, and exaggerate it. So what is look
 would have answered then: its own part is known at all levels, and what guidance adds at those where it acted; from
 beyond an end of the interval it is taken to have been what it is now. Slopes, which depend on the path that led to
 them, cannot be told anew; those from beyond an end are forgotten.
+
+What a prior answers alone where the noise is strong is looked back at like any answer: it is the same mean of the clean
+images that the network tells below, and to forget it is far worse (docs/adr/0011).
 """
 
 import itertools
@@ -21,8 +24,7 @@ import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import PredictInParts
-from models.sigma_samplers import levels
+from models.predictions import PredictInParts, levels
 
 ADAMS_BASHFORTH = {
     1: (1.0,),
@@ -106,7 +108,7 @@ def multistep(
     Args:
         look: D, told sigma, and what guidance adds to it.
         sigmas: falling levels that end with 0, one more than steps.
-        x: the start, noise of standard deviation ``sigmas[0]``.
+        x: the start, noisy images at ``sigmas[0]``.
         advance: the step.
         order: how many evaluations it is given at most.
         recall: what it is given of them.
@@ -145,7 +147,7 @@ def unipc(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[
     Args:
         look: D, told sigma, and what guidance adds to it.
         sigmas: falling levels that end with 0, one more than steps.
-        x: the start, noise of standard deviation ``sigmas[0]``.
+        x: the start, noisy images at ``sigmas[0]``.
     """
     total = len(sigmas) - 1
     made: list[Evaluation] = []

@@ -13,17 +13,15 @@ class Preconditioning:
         c_skip: shape (B, 1, 1, 1).
         c_out: shape (B, 1, 1, 1).
         c_in: shape (B, 1, 1, 1).
-        c_noise: what the network is told about sigma, ln(sigma) / 4, shape (B,).
     """
 
     c_skip: Tensor
     c_out: Tensor
     c_in: Tensor
-    c_noise: Tensor
 
 
 def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
-    """The four coefficients of Karras et al. 2022, table 1.
+    """The scales of Karras et al. 2022, table 1; what they call c_noise is :func:`c_noise`.
 
     Args:
         sigma: noise level, above 0, shape (B,).
@@ -35,10 +33,9 @@ def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
         c_skip=sigma_data**2 / total,
         c_out=s * sigma_data / total.sqrt(),
         c_in=total.rsqrt(),
-        c_noise=told(sigma),
     )
 
 
-def told(sigma: Tensor) -> Tensor:
-    """c_noise, what a network is told about noise levels of shape (B,): ln(sigma) / 4."""
+def c_noise(sigma: Tensor) -> Tensor:
+    """What a network is told about noise levels of shape (B,): ln(sigma) / 4 (Karras et al. 2022, table 1)."""
     return sigma.log() / 4.0

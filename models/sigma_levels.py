@@ -1,12 +1,36 @@
-"""The noise levels sigma that a sampler visits, in plain numbers, so that a loader can ask for them without torch."""
+"""The noise levels sigma of a training's scale and of a sampler, in plain numbers.
+
+So a loader can ask for them without torch.
+"""
 
 import math
+
+from models.spec import EdmSpec
+
+SPAN = 3.0
+"""The log-normal noise scale reaches this many standard deviations of ln(sigma) to either side of its mean."""
+
+COSINE_RANGE = (1e-2, 1e2)
+"""Smallest and largest sigma of the cosine density, in units of sigma_data."""
 
 LARGEST_CHURN = math.sqrt(2.0) - 1.0
 """No step adds more noise than there is (Karras et al. 2022, algorithm 2)."""
 
 SLACK = 1e-5
 """How far beyond an end of an interval a level counts as on it: levels are powers of roots, rounded to float32."""
+
+
+def sigma_at(share: float, spec: EdmSpec) -> float:
+    """Sigma at a share of the noise scale of training, evenly spaced in ln(sigma).
+
+    Args:
+        share: from 0 (weakest) to 1 (strongest).
+        spec: the density, which sets the scale's ends: three standard deviations, or the range of the cosine.
+    """
+    if spec.density == "log_normal":
+        return math.exp(spec.log_sigma_mean + spec.log_sigma_std * SPAN * (2.0 * share - 1.0))
+    low, high = (math.log(spec.sigma_data * limit) for limit in COSINE_RANGE)
+    return math.exp(low + share * (high - low))
 
 
 def sigma_grid(steps: int, sigma_min: float, sigma_max: float, rho: float) -> list[float]:

@@ -5,12 +5,19 @@ The classes are plain frozen dataclasses, so they can be read and checked in mil
 No field has a default: the file is the default.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 STRONGEST = 1000.0
 """The strongest noise, sigma, that a sampler may be asked for."""
+WEAKEST_START = 10.0
+"""The weakest noise, sigma, that may stand for noisy images: encoded ones have a standard deviation of 7.5 along their
+first principal component, which weaker noise is far too narrow for."""
+LEAST_SIGNAL = 1e-5
+"""The least share of the signal's variance, abar_T, that lets an image be read off predicted noise: to do so divides
+the prediction's error by sqrt(abar_T), here 1/316, and nothing clips the image to its range."""
 GROUP_SIZE = 16
 """Maps of the flagship's network that are normalised together."""
 MOST_STEPS = 1000
@@ -112,11 +119,24 @@ class DdpmSpec:
         else:
             require(self.beta_start == 0.0, "beta_start", f"0 with a {self.schedule} schedule")
             require(self.beta_end == 0.0, "beta_end", f"0 with a {self.schedule} schedule")
-        blind = self.zero_terminal and self.target == "eps"
-        require(not blind, "target", "x0 or v with zero_terminal, since pure noise shows nothing of the image")
+        readable = self.target != "eps" or not self.ends_in_noise
+        require(readable, "target", "x0 or v with a schedule that ends in noise, which shows too little of the image")
         require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
         trained = not self.zero_terminal or self.min_snr_gamma == 0.0
         require(trained, "min_snr_gamma", "0 with zero_terminal, whose last step would not be trained")
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether too little of the signal is left at the last step to read an image off predicted noise there.
+
+        Cosine and sigmoid schedules end in noise but for betas of at most 0.999. abar of a linear one is the product of
+        its alphas, which fall as evenly as the betas rise.
+        """
+        if self.schedule != "linear" or self.zero_terminal:
+            return True
+        first, last = 1.0 - self.beta_start, 1.0 - self.beta_end
+        shares = (t / (self.steps - 1) for t in range(self.steps))
+        return sum(math.log((1.0 - share) * first + share * last) for share in shares) < math.log(LEAST_SIGNAL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,10 +319,7 @@ class SigmaSamplerSpec:
         require(1 <= self.steps <= MOST_STEPS, "steps", f"a number from 1 to {MOST_STEPS}")
         require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
         require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
-        require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
-        require(self.sigma_max <= STRONGEST, "sigma_max", "at most 1000")
-        require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", "from sigma_min to 1000")
-        require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
+        self._require_levels()
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
         _require_guide(self)
         told = self.start == "noise" or self.guidance > 0.0
@@ -311,7 +328,18 @@ class SigmaSamplerSpec:
         require(whole, "guided_sigma", "[] with guidance 0 or 1, which is the same at all noise levels")
         ends = self.guided_sigma
         ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= STRONGEST)
-        require(ordered, "guided_sigma", "[], or two rising numbers from 0 to 1000")
+        require(ordered, "guided_sigma", f"[], or two rising numbers from 0 to {STRONGEST:g}")
+
+    def _require_levels(self) -> None:
+        require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
+        require(self.sigma_max <= STRONGEST, "sigma_max", f"at most {STRONGEST:g}")
+        covered = self.start == "prior" or self.sigma_max >= WEAKEST_START
+        require(covered, "sigma_max", f"at least {WEAKEST_START:g} with start noise, since weaker noise hides no image")
+        require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", f"from sigma_min to {STRONGEST:g}")
+        # A jump by the prior alone would end in an average of images
+        learnt = not self.jumps or self.mended_below >= self.sigma_max
+        require(learnt, "mended_below", "at least sigma_max with the consistency sampler")
+        require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
 
     @property
     def unguided(self) -> "SigmaSamplerSpec":

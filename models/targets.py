@@ -71,10 +71,10 @@ def min_snr_weight(target: Target, snr: Tensor, gamma: float) -> Tensor:
 
     Args:
         target: what the network answers.
-        snr: signal-to-noise ratio abar / (1 - abar), above 0, shape (B,).
+        snr: signal-to-noise ratio abar / (1 - abar), from 0, shape (B,).
         gamma: the largest weight, 5 in the paper.
     """
+    if target == "eps":
+        return (gamma / snr).clamp(max=1.0)  # min(SNR, gamma) / SNR, which has no value at SNR 0
     weight = snr.clamp(max=gamma)
-    if target == "x0":
-        return weight
-    return weight / snr if target == "eps" else weight / (snr + 1.0)
+    return weight if target == "x0" else weight / (snr + 1.0)

@@ -5,16 +5,11 @@ import math
 import torch
 from torch import Tensor
 
+from models.sigma_levels import COSINE_RANGE
 from models.spec import EdmSpec
 
 TAIL = 1e-9
 """Probability cut off at either end of the distribution of sigma, so that no draw is 0 or infinite."""
-
-SPAN = 3.0
-"""The log-normal noise scale reaches this many standard deviations of ln(sigma) to either side of its mean."""
-
-COSINE_RANGE = (1e-2, 1e2)
-"""Smallest and largest sigma of the cosine density, in units of sigma_data."""
 
 NOISE_SIZES = (64.0, 32.0)
 """Sizes of image whose cosine schedule is taken over, at weak and at strong noise."""
@@ -69,16 +64,3 @@ def _shifted_cosine(u: Tensor, noise_size: float) -> Tensor:
     factor = noise_size / IMAGE_SIZE
     low, high = (math.atan(limit * factor) for limit in COSINE_RANGE)
     return torch.log(torch.tan(low + u * (high - low))) - math.log(factor)
-
-
-def sigma_at(share: float, spec: EdmSpec) -> float:
-    """Sigma at a share of the noise scale, evenly spaced in ln(sigma).
-
-    Args:
-        share: from 0 (weakest) to 1 (strongest).
-        spec: the density, which sets the scale's ends: three standard deviations, or the range of the cosine.
-    """
-    if spec.density == "log_normal":
-        return math.exp(spec.log_sigma_mean + spec.log_sigma_std * SPAN * (2.0 * share - 1.0))
-    low, high = (math.log(spec.sigma_data * limit) for limit in COSINE_RANGE)
-    return math.exp(low + share * (high - low))

@@ -137,25 +137,32 @@ def build_optimizers(diffusion: Diffusion, spec: TrainingSpec) -> list[Optimizer
     return optimizers
 
 
-def train_steps(
-    diffusion: Diffusion,
-    optimizers: Sequence[Optimizer],
-    batches: Iterable[Batch],
-    spec: TrainingSpec,
-    precision: AbstractContextManager[Any],
-    start: int = 0,
-    peers: Peers = ALONE,
-) -> Iterator[StepReport]:
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A model in training, and what moves it.
+
+    Attributes:
+        diffusion: the model, changed in place.
+        optimizers: as built by :func:`build_optimizers`, in any state.
+        spec: learning rates, clipping and number of steps.
+        precision: reusable context of the forward pass, such as autocast.
+        peers: the processes that take every step together.
+    """
+
+    diffusion: Diffusion
+    optimizers: Sequence[Optimizer]
+    spec: TrainingSpec
+    precision: AbstractContextManager[Any]
+    peers: Peers = ALONE
+
+
+def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> Iterator[StepReport]:
     """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item, and tune it to jump if asked to.
 
     Args:
-        diffusion: the model, changed in place.
-        optimizers: as built by :func:`build_optimizers`, in any state.
-        batches: the batches of steps ``start``, ``start + 1``, and so on.
-        spec: learning rates, clipping and number of steps.
-        precision: reusable context of the forward pass, such as autocast.
+        learner: the model, changed in place, and what moves it.
+        batches: this process's shares of the batches of steps ``start``, ``start + 1``, and so on.
         start: steps done before.
-        peers: who takes part; ``batches`` are this process's shares.
 
     Yields:
         The report of each step, after its update.
@@ -163,12 +170,13 @@ def train_steps(
     Raises:
         NonFiniteError: before the update that would have used a loss or gradient that is not finite.
     """
+    diffusion, spec, peers = learner.diffusion, learner.spec, learner.peers
     parameters = [p for p in diffusion.parameters() if p.requires_grad]
     diffusion.train()
     for step, batch in enumerate(batches, start=start):
         factor = lr_factor(step, spec)
         reseed_dropout(diffusion, batch.seed)
-        with precision:
+        with learner.precision:
             loss = _losses(diffusion, batch, step, spec).mean()
         torch.autograd.backward(loss)
         shared = peers.average(loss.detach(), parameters)
@@ -176,7 +184,7 @@ def train_steps(
         mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for once here
         _require_finite(mean, step, "loss")
         _require_finite(length, step, "gradient norm")
-        for optimizer in optimizers:
+        for optimizer in learner.optimizers:
             _update(optimizer, factor)
         lr, images = spec.lr * factor, len(batch.labels) * peers.count
         yield StepReport(step=step + 1, loss=mean, grad_norm=length, lr=lr, images=images)

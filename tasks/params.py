@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.spec import MOST_STEPS, STRICT, require
+from models.spec import MOST_STEPS, STRICT, STRONGEST, WEAKEST_START, require
 from tasks.errors import ConfigError
 from tasks.printable import is_printable_line
 from tasks.variants import Variant
@@ -243,7 +243,8 @@ class GuidanceSweep:
         led = all(1.0 < scale <= 20.0 for scale in self.scales)
         distinct = len(set(self.scales)) == len(self.scales) > 0
         require(led and distinct, "scales", "different numbers above 1, at most 20")
-        require(0.0 <= self.sigma[0] < self.sigma[1] <= 1000.0, "sigma", "two rising numbers from 0 to 1000")
+        rising = 0.0 <= self.sigma[0] < self.sigma[1] <= STRONGEST
+        require(rising, "sigma", f"two rising numbers from 0 to {STRONGEST:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,7 +265,8 @@ class Sweep:
         counts = all(1 <= count <= MOST_STEPS for count in self.evaluations) and len(self.evaluations) > 0
         require(counts, "evaluations", f"numbers from 1 to {MOST_STEPS}")
         require(len(self.samplers) > 0, "samplers", "at least one sampler")
-        require(10.0 <= self.noise_sigma_max <= 1000.0, "noise_sigma_max", "a number from 10 to 1000")
+        loud = WEAKEST_START <= self.noise_sigma_max <= STRONGEST
+        require(loud, "noise_sigma_max", f"a number from {WEAKEST_START:g} to {STRONGEST:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

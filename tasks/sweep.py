@@ -8,7 +8,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluations import evaluations, led_nowhere, plainest
+from models.evaluations import evaluations, led_nowhere, levels_asked, plainest
 from models.spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
@@ -127,11 +127,12 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
 def _within(budget: int, spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     """The samplers with as many steps as a budget of evaluations allows.
 
-    None where one step takes more, or where the steps that are left miss all noise levels at which guidance acts.
+    None where one step takes more, or where the steps that are left ask no network, or none where guidance acts.
     """
     longest = (_longest(sampler, budget) for sampler in _kinds(spec, sweep))
     most = getattr(spec.process, "steps", MOST_STEPS)
-    return [sampler for sampler in longest if sampler and sampler.steps <= most and not led_nowhere(sampler)]
+    known = [sampler for sampler in longest if sampler and sampler.steps <= most]
+    return [sampler for sampler in known if levels_asked(sampler) and not led_nowhere(sampler)]
 
 
 def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:

@@ -11,7 +11,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.training import NonFiniteError, StepReport, train_steps
+from models.training import Learner, NonFiniteError, StepReport, train_steps
 from tasks.batches import training_batches
 from tasks.compilation import compile_network
 from tasks.dataset import Split, load_split
@@ -150,8 +150,8 @@ def steps_left(run: TrainingRun, spec: Variant, compute: Compute, split: Split, 
     if compute.compile:
         compile_network(run.diffusion.network, device)
     batches = training_batches(run.diffusion, split, spec.training, run.config["seed"], run.step, device)
-    shares, precision = map(ranks.share, batches), autocast(compute, device)
-    return train_steps(run.diffusion, run.optimizers, shares, spec.training, precision, run.step, ranks)
+    learner = Learner(run.diffusion, run.optimizers, spec.training, autocast(compute, device), ranks)
+    return train_steps(learner, map(ranks.share, batches), run.step)
 
 
 def follow(steps: Iterator[StepReport], recorder: Recorder, ranks: Ranks, title: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from models.evaluations import led_nowhere, levels_asked, levels_visited
+from models.sigma_levels import sigma_at, within
 from models.spec import (
     STRICT,
     CourseUNetSpec,
@@ -37,26 +38,43 @@ class Variant:
         fits = isinstance(self.sampling, DiscreteSamplerSpec) == discrete
         require(fits, "sampling.kind", "ddpm or ddim with a ddpm process, another sampler with an edm process")
         if isinstance(self.process, DdpmSpec) and isinstance(self.sampling, DiscreteSamplerSpec):
-            known = self.sampling.steps <= self.process.steps
-            require(known, "sampling.steps", "at most process.steps")
-            whole = self.sampling.kind == "ddim" or self.sampling.steps == self.process.steps
-            require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
-            moot = self.process.zero_terminal and self.sampling.start == "moments"
-            require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
-        if isinstance(self.process, EdmSpec):
-            shown = self.process.prior == "isotropic" or isinstance(self.network, EdmUNetSpec)
-            require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
+            self._require_discrete(self.process, self.sampling)
+        if isinstance(self.process, EdmSpec) and isinstance(self.sampling, SigmaSamplerSpec):
+            self._require_continuous(self.process, self.sampling)
         self._require_guide()
         tuned = self.training.consistency_steps > 0
         require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
         if tuned:
             self._require_tunable()
-        self._require_prior()
 
     @property
     def dropout(self) -> float:
         """The network's probability of dropping an activation; 0 for a kind that drops none."""
         return self.network.dropout if isinstance(self.network, EdmUNetSpec) else 0.0
+
+    def _require_discrete(self, process: DdpmSpec, sampling: DiscreteSamplerSpec) -> None:
+        # An edm_unet embeds levels of order one: most of its periods, 8 to 1/8, are too short to tell steps in order
+        told = isinstance(self.network, CourseUNetSpec)
+        require(told, "network.kind", "course_unet with a ddpm process")
+        require(sampling.steps <= process.steps, "sampling.steps", "at most process.steps")
+        whole = sampling.kind == "ddim" or sampling.steps == process.steps
+        require(whole, "sampling.steps", "process.steps, since the ddpm sampler visits every step")
+        moot = process.zero_terminal and sampling.start == "moments"
+        require(not moot, "sampling.start", "noise with process.zero_terminal, which leaves nothing to match")
+
+    def _require_continuous(self, process: EdmSpec, sampling: SigmaSamplerSpec) -> None:
+        mixture = process.prior == "mixture"
+        shown = not mixture or isinstance(self.network, EdmUNetSpec)
+        require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
+        able = mixture or sampling.start == "noise"
+        require(able, "sampling.start", "noise with an isotropic prior, which knows no images")
+        knows = mixture or sampling.mended_below >= sampling.sigma_max
+        require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
+        asked, weakest = len(levels_asked(sampling)) > 0, min(levels_visited(sampling))
+        require(asked, "sampling.mended_below", f"at least {weakest:.3g}, or no step would ask the network")
+        strongest = sigma_at(1.0, process)
+        learnt = not sampling.jumps or within(sampling.sigma_max, (0.0, strongest))
+        require(learnt, "sampling.sigma_max", f"at most {strongest:.6g} with jumps, which are learnt up to there")
 
     def _require_guide(self) -> None:
         early = self.sampling.guide == "early"
@@ -74,15 +92,9 @@ class Variant:
             f"[] or an interval with one of the levels at which the network is asked: {levels}",
         )
 
-    def _require_prior(self) -> None:
-        if isinstance(self.process, EdmSpec) and isinstance(self.sampling, SigmaSamplerSpec):
-            knows = self.process.prior == "mixture" or self.sampling.mended_below >= self.sampling.sigma_max
-            require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
-            asked, weakest = len(levels_asked(self.sampling)) > 0, min(levels_visited(self.sampling))
-            require(asked, "sampling.mended_below", f"at least {weakest:.3g}, or no step would ask the network")
-
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)
         require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
+        require(self.sampling.jumps, "sampling.kind", "consistency with training.consistency_steps")
         whole = self.dropout == 0.0
         require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")

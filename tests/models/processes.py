@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.samplers import Predict, PredictInParts
+from models.predictions import Predict, PredictInParts
 from models.spec import DdpmSpec, EdmSpec
 
 

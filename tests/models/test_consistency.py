@@ -14,10 +14,10 @@ from models.ddpm import Ddpm
 from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
-from models.samplers import Predict
+from models.predictions import Predict
 from models.sigma_levels import sigma_grid
 from models.spec import SigmaSamplerSpec
-from models.training import Batch, build_optimizers, lr_factor, train_steps
+from models.training import Batch, Learner, build_optimizers, lr_factor, train_steps
 from tests.models.processes import ddpm, edm
 from tests.models.test_training import SPEC, Scaled
 
@@ -202,9 +202,8 @@ def test_the_last_steps_tune_wherever_the_training_was_taken_up(start: int) -> N
     def given() -> Iterator[Batch]:
         yield from (batch(step) for step in range(start, 10))
 
-    reports = list(
-        train_steps(model, build_optimizers(model, TUNED), given(), TUNED, contextlib.nullcontext(), start=start)
-    )
+    learner = Learner(model, build_optimizers(model, TUNED), TUNED, contextlib.nullcontext())
+    reports = list(train_steps(learner, given(), start))
     assert model.asked == [*[None] * 6, 0.5, 0.75, 0.875, 0.9375][start:]
     assert [report.step for report in reports] == list(range(start + 1, 11))
 
@@ -215,7 +214,7 @@ def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
         steps=2,
         churn=0.0,
         sigma_min=1.0,
-        sigma_max=2.0,
+        sigma_max=20.0,
         mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
@@ -230,5 +229,5 @@ def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
     def answer(x: Tensor, sigma: float) -> Tensor:
         return model.denoise(x, torch.tensor([sigma]), labels, torch.ones(1)).detach()
 
-    first = answer(2.0 * start, 2.0)
+    first = answer(20.0 * start, 20.0)
     assert_close(steps[-1].x, answer(first + 1.0 * fresh, 1.0))

@@ -14,7 +14,7 @@ from models.noise import ImageNoise
 from models.schedule import linear_schedule
 from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from models.starts import class_moments
-from models.targets import Prediction, read_answer, target_of
+from models.targets import Prediction, Target, min_snr_weight, read_answer, target_of
 from tests.models.processes import ddpm
 
 SPEC = ddpm(100, 0.0001, 0.02)
@@ -197,7 +197,7 @@ def test_a_sigma_sampler_is_refused() -> None:
         steps=4,
         churn=0.0,
         sigma_min=0.1,
-        sigma_max=1.0,
+        sigma_max=10.0,
         mended_below=1000.0,
         rho=7.0,
         guidance=1.0,
@@ -237,6 +237,17 @@ def test_min_snr_caps_the_weight_of_a_step() -> None:
     network = Recorder(torch.ones(2, 1, 28, 28))
     loss = Ddpm(network, ddpm(min_snr_gamma=5.0)).loss(torch.zeros(2, 1, 28, 28), torch.arange(2), torch.ones(2), draw)
     assert_close(loss, torch.tensor([5.0 / (0.9999 / 0.0001), 1.0]))
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v"])
+def test_the_loss_weighs_by_its_own_target(target: Target) -> None:
+    t, x0 = torch.tensor([0, 30, 99]), normal(3, 1, 28, 28, dtype=torch.float32)
+    draw = Draw(t.float(), normal(3, 1, 28, 28, seed=1, dtype=torch.float32))
+    network = Recorder(normal(3, 1, 28, 28, seed=2, dtype=torch.float32))
+    plain, capped = (
+        Ddpm(network, ddpm(target=target, min_snr_gamma=gamma)).loss(x0, t, torch.ones(3), draw) for gamma in (0.0, 5.0)
+    )
+    assert_close(capped, plain * min_snr_weight(target, SCHEDULE.snr[t].float(), 5.0))
 
 
 def test_stratified_steps_cover_the_schedule_and_are_each_as_likely() -> None:

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
-from models.preconditioning import precondition
+from models.preconditioning import c_noise, precondition
 from models.spec import DiscreteSamplerSpec
 from models.times import sigma_quantile
 from tests.models.processes import edm
@@ -53,11 +53,11 @@ def test_c_skip_minimises_c_out() -> None:
 
 
 def test_network_is_told_a_quarter_of_the_log() -> None:
-    assert_close(precondition(SIGMA, 0.5).c_noise, torch.log(SIGMA) / 4)
+    assert_close(c_noise(SIGMA), torch.log(SIGMA) / 4)
 
 
 def test_effective_weight_is_one() -> None:
-    """lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 of table 1."""
+    """The weight is (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 of table 1."""
     weight = Edm(nn.Identity(), SPEC).weight(SIGMA)
     assert_close(weight, (SIGMA**2 + 0.25) / (SIGMA * 0.5) ** 2)
     assert_close(weight * precondition(SIGMA, 0.5).c_out.flatten() ** 2, torch.ones_like(SIGMA))
@@ -69,7 +69,7 @@ def test_preconditioning_parity_with_diffusers() -> None:
     sigma = SIGMA.float().view(-1, 1, 1, 1)
     c = precondition(SIGMA.float(), 0.5)
     assert_close(c.c_in * x, theirs.precondition_inputs(x, sigma))
-    assert_close(c.c_noise, theirs.precondition_noise(SIGMA.float()))
+    assert_close(c_noise(SIGMA.float()), theirs.precondition_noise(SIGMA.float()))
     assert_close(c.c_skip * x + c.c_out * output, theirs.precondition_outputs(x, output, sigma))
 
 
@@ -84,7 +84,7 @@ def test_untrained_loss_is_one_at_every_level(sigma: float) -> None:
 
 
 def test_loss_is_the_error_of_the_network_output() -> None:
-    """lambda (D - x0)^2 = (F - target)^2 with the target of equation 8."""
+    """The weight times (D - x0)^2 is (F - target)^2 with the target of equation 8."""
     x0 = 0.5 * torch.randn(4, 1, 28, 28, generator=generator(), dtype=torch.float64)
     eps = torch.randn(4, 1, 28, 28, generator=generator(1), dtype=torch.float64)
     sigma = torch.tensor([0.01, 0.3, 2.0, 40.0], dtype=torch.float64)

@@ -176,7 +176,7 @@ class Unmoved(Told):
 @pytest.mark.parametrize("kind", ["dpmpp_2m", "dpmpp_3m", "unipc"])
 def test_guidance_that_adds_nothing_costs_no_order(kind: Kind) -> None:
     """Not so for slopes, which are forgotten where guidance sets in."""
-    process, plain = Unmoved(nn.Identity(), edm()), replace(FLAGSHIP.sampling, kind=kind, start="noise", steps=9)
+    process, plain = Unmoved(nn.Identity(), edm()), replace(FLAGSHIP.sampling, kind=kind, steps=9)
     led = replace(plain, guidance=3.0, guided_sigma=(0.1, 1.0))
     found, wanted = (
         list(process.sample(sampler, ImageNoise([1]), torch.tensor([3])))[-1].x for sampler in (led, plain)

@@ -19,11 +19,11 @@ from models.diffusion import SampleStep
 from models.discrete_samplers import ReverseStep, ddim_step, generate_samples, looking, remove_noise
 from models.edm import MULTISTEP
 from models.evaluations import SAME_AS_2M
+from models.heun import heun
 from models.multistep_samplers import Seen, advance_dpmpp, dpmpp_2m, dpmpp_3m, ipndm, unipc
-from models.samplers import Predict, PredictInParts
+from models.predictions import Predict, PredictInParts
 from models.schedule import NoiseSchedule, audit, linear_schedule
 from models.sigma_levels import sigma_grid
-from models.sigma_samplers import heun
 from tests.models.processes import unled
 
 MEAN, STD = -0.4, 0.5

@@ -15,11 +15,11 @@ from torch.testing import assert_close
 
 from models.ddpm import Ddpm
 from models.edm import Edm
+from models.heun import heun
 from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
 from models.schedule import linear_schedule
 from models.sigma_levels import sigma_grid
-from models.sigma_samplers import heun
 from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from tests.models.processes import ddpm, edm, unled
 

@@ -93,6 +93,14 @@ def test_sigma_samplers_run_from_sigma_max_to_exactly_zero(kind: str) -> None:
     assert torch.equal(steps[0].x, 20.0 * ImageNoise([1, 2]).draw())
 
 
+@pytest.mark.parametrize("kind", sorted({*ALONG_SIGMA} - {"heun+churn"}))
+def test_sigma_samplers_crowd_their_levels_as_rho_says(kind: str) -> None:
+    sampler = replace(continuous(kind), steps=5, sigma_min=2.0, sigma_max=10.0, rho=1.0)
+    steps = Edm(ClassShift(), EDM).sample(sampler, ImageNoise([1]), torch.tensor([0]))
+    assert [step.level for step in steps] == pytest.approx([10.0, 8.0, 6.0, 4.0, 2.0, 0.0])
+    assert sorted(set(levels_visited(sampler))) == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0])
+
+
 @pytest.mark.parametrize("kind", ALONG_SIGMA)
 def test_the_last_step_leaves_no_noise(kind: str) -> None:
     """The picture is the last denoised image, not that image with a rest of noise."""
@@ -231,7 +239,7 @@ def test_where_the_noise_is_stronger_than_it_mends_no_network_is_asked(kind: str
 
 def test_the_network_is_asked_at_the_strongest_noise_that_it_mends() -> None:
     """Levels are powers of roots: 3.1 returns as a little more, which is no stronger noise."""
-    sampler = replace(continuous("unipc"), sigma_max=3.1, mended_below=3.1)
+    sampler = replace(continuous("unipc"), start="prior", sigma_max=3.1, mended_below=3.1)
     assert levels_visited(sampler)[0] > 3.1
     process = Edm(ClassShift(), EDM)
     list(process.sample(sampler, ImageNoise([5]), torch.tensor([0])))

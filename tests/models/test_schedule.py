@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from models.schedule import (
     sigmoid_schedule,
     zero_terminal,
 )
+from models.spec import LEAST_SIGNAL
 from tests.models.processes import ddpm
 
 COURSE = {"steps": 100, "start": 0.0001, "end": 0.02}
@@ -149,7 +151,48 @@ def test_zero_terminal_parity_with_diffusers(schedule: NoiseSchedule) -> None:
 
 def test_a_description_is_built() -> None:
     assert torch.equal(build_schedule(ddpm()).beta, linear_schedule(**COURSE).beta)
-    assert torch.equal(build_schedule(ddpm(schedule="cosine")).beta, cosine_schedule(100).beta)
-    assert torch.equal(build_schedule(ddpm(schedule="sigmoid")).beta, sigmoid_schedule(100).beta)
+    assert torch.equal(build_schedule(ddpm(schedule="cosine", target="v")).beta, cosine_schedule(100).beta)
+    assert torch.equal(build_schedule(ddpm(schedule="sigmoid", target="v")).beta, sigmoid_schedule(100).beta)
     mended = build_schedule(ddpm(zero_terminal=True, target="v"))
     assert torch.equal(mended.beta, zero_terminal(linear_schedule(**COURSE)).beta)
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "end", "ends"),
+    [
+        (100, 0.0001, 0.02, False),
+        (100, 0.001, 0.2, False),
+        (100, 0.001, 0.21, False),
+        (100, 0.001, 0.22, True),
+        (1000, 0.0001, 0.02, False),
+        (2, 0.01, 0.999999, True),
+    ],
+)
+def test_a_linear_schedule_ends_in_noise_where_too_little_of_the_signal_is_left(
+    steps: int, start: float, end: float, ends: bool
+) -> None:
+    process = ddpm(steps, start, end, target="v")
+    assert process.ends_in_noise == ends
+    assert (build_schedule(process).abar[-1].item() < LEAST_SIGNAL) == ends
+
+
+def test_betas_that_reach_one_but_for_rounding_end_in_noise() -> None:
+    assert ddpm(3, 0.5, math.nextafter(1.0, 0.0), target="v").ends_in_noise
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"schedule": "cosine"},
+        {"schedule": "sigmoid"},
+        {"zero_terminal": True},
+        {"beta_start": 0.001, "beta_end": 0.22},
+        {"steps": 1000, "beta_end": 0.2},  # SNR(T) is 0 in float32, and with 0.5 its root too
+        {"steps": 1000, "beta_end": 0.5},
+    ],
+)
+def test_noise_is_not_predicted_where_the_schedule_ends_in_it(settings: dict[str, Any]) -> None:
+    for target in ("x0", "v"):
+        assert ddpm(target=target, **settings).ends_in_noise
+    with pytest.raises(ValueError, match=r"target\|x0 or v with a schedule that ends in noise"):
+        ddpm(target="eps", **settings)

@@ -24,6 +24,10 @@ def test_the_grid_is_equation_five_and_ends_with_exactly_zero() -> None:
     assert all(stronger > weaker for stronger, weaker in itertools.pairwise(grid))
 
 
+def test_rho_one_is_an_even_grid() -> None:
+    assert sigma_grid(5, 1.0, 9.0, 1.0) == pytest.approx([9.0, 7.0, 5.0, 3.0, 1.0, 0.0])
+
+
 def test_one_step_goes_from_the_strongest_level_to_zero() -> None:
     assert sigma_grid(1, 0.01, 40.0, 7.0) == [pytest.approx(40.0), 0.0]
 

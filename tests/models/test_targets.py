@@ -64,3 +64,8 @@ def test_min_snr_weighs_the_image_alike_whatever_the_target(target: Target) -> N
 
 def test_ratio_parity_with_diffusers() -> None:
     assert_close(SCHEDULE.snr[T], compute_snr(theirs("eps"), T).double(), rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize(("target", "weight"), [("eps", 1.0), ("x0", 0.0), ("v", 0.0)])
+def test_min_snr_has_its_limit_where_nothing_of_the_image_is_left(target: Target, weight: float) -> None:
+    assert_close(min_snr_weight(target, torch.tensor([0.0, 1e-45]), 5.0), torch.full((2,), weight))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from models.times import cosine_quantile, sigma_at, sigma_quantile, stratified_uniform
+from models.sigma_levels import sigma_at
+from models.times import cosine_quantile, sigma_quantile, stratified_uniform
 from tests.models.processes import edm
 
 

@@ -1,6 +1,7 @@
 """The loop: learning-rate factors in closed form, updates that equal torch's own, and a stop before bad numbers."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from models.ddpm import Ddpm
 from models.spec import TrainingSpec
-from models.training import Batch, NonFiniteError, build_optimizers, lr_factor, train_steps
+from models.training import Batch, Learner, NonFiniteError, build_optimizers, lr_factor, train_steps
 from tests.models.processes import ddpm
 
 SPEC = TrainingSpec(
@@ -56,6 +57,10 @@ def batches(diffusion: Ddpm, start: int = 0) -> Iterator[Batch]:
         yield Batch(x0, labels, keep, diffusion.draw(4, generator), seed=step)
 
 
+def learner(diffusion: Ddpm) -> Learner:
+    return Learner(diffusion, build_optimizers(diffusion, SPEC), SPEC, contextlib.nullcontext())
+
+
 @pytest.mark.parametrize(
     ("warmup", "decay", "expected"),
     [
@@ -72,7 +77,7 @@ def test_learning_rate_factors(warmup: int, decay: str, expected: list[float]) -
 
 def test_a_step_equals_one_written_out_by_hand() -> None:
     ours, theirs = Ddpm(Scaled(), PROCESS), Ddpm(Scaled(), PROCESS)
-    reports = list(train_steps(ours, build_optimizers(ours, SPEC), batches(ours), SPEC, contextlib.nullcontext()))
+    reports = list(train_steps(learner(ours), batches(ours)))
     optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.9, 0.99))
     losses = []
     for batch in batches(theirs):
@@ -93,7 +98,8 @@ def test_gradients_are_clipped_to_the_global_norm() -> None:
     optimizer.param_groups[0]["peak_lr"] = 1.0
     spec = replace(SPEC, grad_clip=0.001)
     before = 0.1
-    for report in train_steps(diffusion, [optimizer], batches(diffusion), spec, contextlib.nullcontext()):
+    clipped = Learner(diffusion, [optimizer], spec, contextlib.nullcontext())
+    for report in train_steps(clipped, batches(diffusion)):
         after = next(diffusion.parameters()).item()
         assert report.grad_norm > 0.001
         assert abs(after - before) == pytest.approx(0.001, rel=1e-3)
@@ -108,9 +114,22 @@ def test_bad_numbers_stop_before_the_update(bad: float) -> None:
         for index, batch in enumerate(batches(diffusion)):
             yield replace(batch, x0=batch.x0 * bad) if index == 3 else batch
 
-    steps = train_steps(diffusion, build_optimizers(diffusion, SPEC), poisoned(), SPEC, contextlib.nullcontext())
+    steps = train_steps(learner(diffusion), poisoned())
     weights = [next(diffusion.parameters()).item() for _ in zip(range(3), steps, strict=False)]
     with pytest.raises(NonFiniteError, match="step 4: loss is") as caught:
         next(steps)
     assert caught.value.step == 4
     assert next(diffusion.parameters()).item() == weights[-1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_stops_before_the_update(bad: float) -> None:
+    """Of a loss that is: one can overflow on its way back."""
+    diffusion, passes = Ddpm(Scaled(), PROCESS), itertools.count(1)
+    (scale,) = diffusion.parameters()
+    scale.register_hook(lambda gradient: gradient * (bad if next(passes) == 4 else 1.0))  # type: ignore[no-untyped-call]
+    steps = train_steps(learner(diffusion), batches(diffusion))
+    weights = [scale.item() for _ in zip(range(3), steps, strict=False)]
+    with pytest.raises(NonFiniteError, match=f"step 4: gradient norm is {bad}"):
+        next(steps)
+    assert scale.item() == weights[-1]

@@ -34,6 +34,11 @@ def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
     assert [sorted(order.indices(step).tolist()) for step in range(2)] == [list(range(7))] * 2
 
 
+def test_the_order_lies_where_the_images_do() -> None:
+    meta = torch.device("meta")
+    assert BatchOrder(count=7, batch=2, seed=SEED, device=meta).indices(1).device == meta
+
+
 def test_a_resumed_stream_repeats_the_unbroken_one() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 28, 28), generator=generator).to(torch.uint8)

@@ -2,7 +2,9 @@
 
 import copy
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from models.build import build_network
 from models.layers import conv3x3, group_norm
 from models.priors import images_shown
 from models.spec import EdmSpec
-from tasks.compilation import COMPILED, compile_network
+from tasks.compilation import COMPILED, ON_A_GPU, compile_network
 from tasks.errors import MissingResourceError
 from tests.tasks.small_variants import VARIANTS
 
@@ -47,6 +49,24 @@ def test_without_a_compiler_of_c_nothing_is_compiled(
     with pytest.raises(MissingResourceError, match="no-such-compiler is not installed") as caught:
         compile_network(nn.Identity(), torch.device(device))
     assert caught.value.exit_code == 4
+
+
+class Asked(nn.Module):
+    """Notes how it is to be compiled."""
+
+    def compile(self, **options: Any) -> None:
+        self.options = options
+
+
+@pytest.mark.parametrize(("device", "variable", "options"), [("cpu", "CXX", None), ("cuda", "CC", ON_A_GPU)])
+def test_a_gpu_is_given_whole_graphs_and_one_layout(
+    device: str, variable: str, options: dict[str, bool] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv(variable, sys.executable)
+    network = Asked()
+    compile_network(network, torch.device(device))
+    assert network.options == {"dynamic": False, "options": options}
 
 
 @pytest.mark.slow

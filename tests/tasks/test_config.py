@@ -1,18 +1,28 @@
 """Every bad configuration is one line with the right exit code; every good one is frozen and complete."""
 
+import ast
+import contextlib
 import copy
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
 
+import models.spec
+import tasks.params
+from models.spec import require
 from tasks.config import load_params, main, overlay, parse_params, with_profile
 from tasks.errors import ConfigError, MissingResourceError, PipelineError
+from tasks.params import Params
 from tasks.strict_yaml import LARGEST_BYTES, read_mapping
 
 ROOT = Path(__file__).parents[2]
@@ -38,19 +48,31 @@ BAD_VALUES = [
     ("data.mirrors", "[http://example.org/data]", "https://"),
     ("data.timeout_s", ".inf", "finite"),
     ("data.timeout_s", ".nan", "finite"),
+    ("data.timeout_s", "0.0", "from 0.1 to 600"),
     ("data.attempts", "0", "data.attempts"),
     ("data.drawn_per_class.train", "1", "data.drawn_per_class.train"),
+    ("data.drawn_per_class.test", "19", "from 20 to 100000"),
     ("prepare.validation_per_class", "0", "prepare.validation_per_class"),
     ("critic.channels", "[32]", "expected 3 entries"),
     ("critic.channels", "[32, 64, 100]", "multiples of 8"),
     ("critic.lr", "0", "critic.lr"),
+    ("critic.features", "4", "from 8 to 2048"),
+    ("critic.steps", "0", "from 1 to 1000000"),
+    ("critic.batch", "7", "from 8 to 65536"),
+    ("critic.weight_decay", "1.5", "from 0 to 1"),
+    ("critic.dropout", "1.0", "up to, not including, 1"),
     ("scorer.class_words", "[a, b, c]", "ten different words"),
+    ("scorer.class_words", "['', b, c, d, e, f, g, h, i, j]", "printable words"),
     ("scorer.good_prompt", "a good picture", "{} once"),
     ("scorer.good_prompt", "'a good {x} of a {}'", "no other brace"),
     ("scorer.clear_prompt", "'{} {0}'", "no other brace"),
     ("scorer.blurry_prompt", "'a blurry {{}}'", "no other brace"),
     ("scorer.noisy_prompt", "'a noisy } {}'", "no other brace"),
     ("scorer.blur_sigma", "[2.0, 0.8]", "rising"),
+    ("scorer.noise_sigma", "[0.5, 0.15]", "two rising numbers up to 2"),
+    ("scorer.fit.width", "48", "a multiple of 32"),
+    ("scorer.fit.layers", "25", "from 1 to 24"),
+    ("scorer.fit.embedding", "4", "from 8 to 1024"),
     ("scorer.fit.patch", "5", "2, 4, 7 or 14"),
     ("scorer.folder", "''", "path of a folder"),
     ("scorer.folder", "~/clip", "without ~"),
@@ -59,28 +81,53 @@ BAD_VALUES = [
     ("evaluate.held_out_damage.pixelation", "5", "2, 4, 7 or 14"),
     ("evaluate.held_out_damage.salt_and_pepper", "0", "above 0"),
     ("report.gate.auc", "1.5", "from 0 to 1"),
+    ("report.gate.zero_shot_accuracy", "-0.1", "from 0 to 1"),
     ("sweep.per_class", "101", "at most sample.per_class"),
     ("sweep.per_class", "1", "from 2 to 10000"),
     ("sweep.evaluations", "[]", "numbers from 1 to 1000"),
     ("sweep.evaluations", "[5, 0]", "numbers from 1 to 1000"),
     ("sweep.samplers", "[]", "at least one sampler"),
     ("sweep.samplers", "[euler]", "sweep.samplers"),
+    ("sweep.noise_sigma_max", "5.0", "from 10 to 1000"),
+    ("sweep.guidance.scales", "[1.0]", "different numbers above 1"),
+    ("sweep.guidance.sigma", "[2.0, 0.1]", "two rising numbers from 0 to 1000"),
     ("variants.flagship.sampling.churn", "10.0", "0 for all samplers but heun"),
     ("sample.per_class", "lots", "a whole number"),
     ("sample.batch", "0", "sample.batch"),
+    ("sample.per_class", "9", "from 10 to 10000"),
+    ("sample.trajectory_per_class", "11", "from 1 to 10"),
+    ("evaluate.neighbours", "0", "from 1 to 100"),
+    ("evaluate.bootstrap", "99", "from 100 to 100000"),
+    ("evaluate.reference_blur_sigma", "0.0", "above 0, at most 10"),
+    ("evaluate.reference_noise_sigma", "2.5", "above 0, at most 2"),
     ("evaluate.confidence", "1.0", "evaluate.confidence"),
     ("report.title", "''", "report.title"),
+    ("report.author", '"two\\nlines"', "a printable line, or nothing"),
     ("variants", "{}", "at least one variant"),
     ("variants.course.network.channels", "[30, 64, 128]", "divisor"),
     ("variants.course.network.kind", "unet", "course_unet"),
+    ("variants.course.network.channels", "[4, 64, 128]", "three numbers from 8 to 1024"),
+    ("variants.course.network.group_size", "0", "a positive divisor"),
+    ("variants.course.network.time_features", "2", "an even number from 4 to 1024"),
+    ("variants.course.network.time_features", "33", "an even number from 4 to 1024"),
+    ("variants.flagship.network.channels", "[16, 24]", "two multiples of 16"),
+    ("variants.flagship.network.blocks", "[1, 9]", "two numbers from 1 to 8"),
+    ("variants.flagship.network.heads", "5", "a divisor of channels[1]"),
+    ("variants.flagship.network.embedding", "4", "from 8 to 4096"),
+    ("variants.flagship.network.dropout", "1.0", "up to, not including, 1"),
     ("variants.course.process.beta_start", "0.5", "beta_end"),
+    ("variants.course.process.beta_start", "0.0", "beta_start: got 0.0; expected a number between 0 and 1"),
     ("variants.course.process.schedule", "quadratic", "'linear', 'cosine' or 'sigmoid'"),
-    ("variants.course.process.schedule", "cosine", "0 with a cosine schedule"),
+    ("variants.course.process.schedule", "cosine", "process.beta_start: got 0.0001; expected 0 with a cosine schedule"),
     ("variants.course.process.target", "noise", "'eps', 'x0' or 'v'"),
-    ("variants.course.process.zero_terminal", "true", "x0 or v with zero_terminal"),
+    ("variants.course.process.zero_terminal", "true", "target: got 'eps'; expected x0 or v with a schedule that ends"),
+    ("variants.course.process.beta_end", "0.5", "target: got 'eps'; expected x0 or v with a schedule that ends in"),
     ("variants.course.process.times", "random", "'uniform' or 'stratified'"),
     ("variants.course.process.min_snr_gamma", "-1.0", "from 0 to 1000"),
-    ("variants.flagship.process.density", "cosine", "0 with a cosine density"),
+    ("variants.flagship.process.density", "cosine", "log_sigma_mean: got -1.2; expected 0 with a cosine density"),
+    ("variants.flagship.process.sigma_data", "0.0", "between 0 and 10"),
+    ("variants.flagship.process.log_sigma_mean", "11.0", "from -10 to 10"),
+    ("variants.flagship.process.log_sigma_std", "0.0", "between 0 and 10"),
     ("variants.flagship.process.min_snr_gamma", "2000.0", "from 0 to 1000"),
     ("variants.flagship.process.prior", "gaussian", "'isotropic' or 'mixture'"),
     ("variants.flagship.process.prior", "isotropic", "0 with an isotropic prior"),
@@ -92,21 +139,48 @@ BAD_VALUES = [
         "{kind: course_unet, channels: [8, 8, 8], group_size: 8, time_features: 8}",
         "isotropic with a course_unet",
     ),
+    (
+        "variants.course.network",
+        "{kind: edm_unet, patch: 2, channels: [16, 16], blocks: [1, 1], heads: 0, embedding: 16, dropout: 0.0}",
+        "network.kind: got 'edm_unet'; expected course_unet with a ddpm process",
+    ),
     ("variants.course.process.steps", "1", "process.steps"),
+    ("variants.course.sampling.steps", "0", "from 1 to 10000"),
     ("variants.course.sampling.steps", "101", "process.steps"),
     ("variants.course.sampling.eta", "0.5", "1 for the ddpm sampler"),
+    ("variants.course.sampling.eta", "1.5", "from 0 to 1"),
+    ("variants.course.sampling.guidance", "21.0", "from 0 to 20"),
+    ("variants.course.sampling.guide", "early", "unlabelled with guidance 0 or 1"),
     ("variants.course.sampling.start", "mean", "'noise' or 'moments'"),
     ("variants.flagship.training.lr", "fast", "a number"),
+    ("variants.flagship.training.lr", "0.0", "above 0, at most 1"),
+    ("variants.flagship.training.batch", "0", "from 1 to 10000000"),
+    ("variants.flagship.training.log_every", "0", "from 1 to 10000000"),
+    ("variants.flagship.training.validate_every", "0", "from 1 to 10000000"),
+    ("variants.flagship.training.checkpoint_every", "0", "from 1 to 10000000"),
+    ("variants.flagship.training.snapshots", "2000", "at most the number of steps"),
+    ("variants.flagship.training.grad_clip", "0.0", "above 0, at most 1000"),
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.adam_betas", "[0.9, 1.0]", "two numbers"),
     ("variants.flagship.training.adam_betas", "[0.9]", "adam_betas"),
-    ("variants.flagship.training.warmup_steps", "1000000", "warmup_steps"),
+    ("variants.flagship.training.warmup_steps", "1000000", "training.warmup_steps: got 1000000"),
     ("variants.flagship.training.ema_lag", "0.6", "from 0 to 0.5"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
     ("variants.flagship.training.consistency_steps", "2000", "up to, not including, steps - warmup_steps"),
     ("variants.course.training.consistency_steps", "10", "0 with a ddpm process"),
+    ("variants.flagship.training.consistency_steps", "10", "sampling.kind: got 'unipc'; expected consistency with"),
     ("variants.flagship.training.repeat", "-1", "repeat"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
+    ("variants.flagship.sampling.steps", "0", "from 1 to 1000"),
+    ("variants.flagship.sampling.churn", "-1.0", "from 0 to 1000"),
+    ("variants.flagship.sampling.sigma_max", "1001.0", "at most 1000"),
+    ("variants.flagship.sampling.mended_below", "0.05", "from sigma_min to 1000"),
+    ("variants.flagship.sampling.start", "noise", "sigma_max: got 5.0; expected at least 10 with start noise"),
+    ("variants.flagship.sampling.kind", "consistency", "mended_below: got 3.0; expected at least sigma_max with the"),
+    ("variants.flagship.sampling.rho", "0.5", "from 1 to 100"),
+    ("variants.flagship.sampling.guidance", "-1.0", "from 0 to 20"),
+    ("variants.flagship.sampling.guidance", "0.0", "sampling.start: got 'prior'; expected noise with guidance 0"),
+    ("variants.flagship.sampling.guided_sigma", "[0.1, 1.0]", "[] with guidance 0 or 1"),
     (
         "variants.flagship.sampling",
         "{kind: ddpm, steps: 10, eta: 1.0, guidance: 1.0, guide: unlabelled, start: noise}",
@@ -114,16 +188,54 @@ BAD_VALUES = [
     ),
 ]
 
+# (values by their dotted keys, what the message must name): each might stand, but not beside the others
+BAD_TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({"evaluate.neighbours": 60, "sweep.per_class": 6}, "fewer than the images of a sweep"),
+    ({"variants.critic": CONTENT["variants"]["course"]}, "names other than critic and scorer"),
+    ({"variants.flagship.title": "Course DDPM"}, "a title of its own"),
+    ({"compute.compile": True, "variants.flagship.network.dropout": 0.1}, "0 with compute.compile"),
+    (
+        {"variants.course.process.schedule": "cosine", "variants.course.process.beta_start": 0.0},
+        "process.beta_end: got 0.02; expected 0 with a cosine schedule",
+    ),
+    (
+        {
+            "variants.course.process.zero_terminal": True,
+            "variants.course.process.target": "v",
+            "variants.course.process.min_snr_gamma": 5.0,
+        },
+        "process.min_snr_gamma: got 5.0; expected 0 with zero_terminal",
+    ),
+    (
+        {"variants.flagship.process.density": "cosine", "variants.flagship.process.log_sigma_mean": 0.0},
+        "process.log_sigma_std: got 1.0; expected 0 with a cosine density",
+    ),
+    (
+        {"variants.course.sampling.start": "moments", "variants.course.sampling.guidance": 0.0},
+        "sampling.start: got 'moments'; expected noise with guidance 0",
+    ),
+    (
+        {"variants.flagship.sampling.guidance": 2.0, "variants.flagship.sampling.guided_sigma": [1.0]},
+        "sampling.guided_sigma: got [1.0]; expected [], or two rising numbers",
+    ),
+]
+
+
+def changed(values: dict[str, Any]) -> dict[str, Any]:
+    """The content of params.yaml with other values at dotted keys."""
+    content = copy.deepcopy(CONTENT)
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        here: Any = content
+        for name in parents:
+            here = here[name]
+        here[last] = value
+    return content
+
 
 def with_value(key: str, text: str, path: Path) -> Path:
     """Write params.yaml, as JSON for speed, with one value replaced by literal YAML text."""
-    content = copy.deepcopy(CONTENT)
-    *parents, last = key.split(".")
-    here: Any = content
-    for name in parents:
-        here = here[name]
-    here[last] = "PLACEHOLDER"
-    path.write_text(json.dumps(content).replace('"PLACEHOLDER"', text))
+    path.write_text(json.dumps(changed({key: "PLACEHOLDER"})).replace('"PLACEHOLDER"', text))
     return path
 
 
@@ -136,6 +248,40 @@ def test_a_bad_value_is_one_line_that_names_it(key: str, text: str, named: str, 
     assert "\n" not in message
     assert key.partition(".")[0] in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("values", "named"), BAD_TOGETHER)
+def test_values_that_do_not_fit_together_are_one_line_too(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_params(changed(values), "params.yaml")
+    message = str(caught.value)
+    assert named in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("module", [models.spec, tasks.params], ids=["spec", "params"])
+def test_every_requirement_is_failed_by_one_of_these_values(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no new one comes without its case."""
+    failed: set[int] = set()
+
+    def noting(condition: bool, key: str, expected: str) -> None:
+        if not condition:
+            failed.add(sys._getframe(1).f_lineno)
+        require(condition, key, expected)
+
+    monkeypatch.setattr(module, "require", noting)
+    whole, reader = TypeAdapter(Params), YAML(typ="safe", pure=True)
+    wrong = [{key: reader.load(text)} for key, text, _ in BAD_VALUES] + [values for values, _ in BAD_TOGETHER]
+    for values in wrong:
+        with contextlib.suppress(ValidationError):
+            whole.validate_json(json.dumps(changed(values)))
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
+    required = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "require"]
+    assert len(required) > 30
+    unmet = [call for call in required if failed.isdisjoint(range(call.lineno, (call.end_lineno or 0) + 1))]
+    assert [ast.unparse(call) for call in unmet] == []
 
 
 @pytest.mark.parametrize("key", ["seed", "compute.device", "variants.course.training.batch", "report.gate"])
@@ -302,17 +448,38 @@ def test_two_variants_must_not_share_a_title() -> None:
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
 
 
+JUMPS = {"kind": "consistency", "sigma_max": 2.0}
+"""What makes the flagship's sampling that of a model that was tuned to jump."""
+
+
 def test_jumps_need_a_tuned_model() -> None:
     content = copy.deepcopy(CONTENT)
-    content["variants"]["flagship"]["sampling"]["kind"] = "consistency"
+    content["variants"]["flagship"]["sampling"].update(JUMPS)
     with pytest.raises(ConfigError, match=r"training\.consistency_steps: got 0; expected above 0 with the consistency"):
         parse_params(content, "params.yaml")
+
+
+def test_jumps_start_no_farther_away_than_where_they_were_learnt() -> None:
+    """The log-normal scale ends three deviations above its mean, at e^1.8; that of the cosine at 100 * sigma_data."""
+    content = copy.deepcopy(CONTENT)
+    student = content["variants"]["flagship"]
+    student["training"]["consistency_steps"] = 100
+    student["sampling"].update(JUMPS, sigma_max=6.06, mended_below=1000.0)
+    expected = r"flagship\.sampling\.sigma_max: got 6\.06; expected at most 6\.04965 with jumps"
+    with pytest.raises(ConfigError, match=expected):
+        parse_params(content, "params.yaml")
+    student["sampling"]["sigma_max"] = 6.04965
+    parse_params(content, "params.yaml")
+    student["process"].update(density="cosine", log_sigma_mean=0.0, log_sigma_std=0.0)
+    student["sampling"].update(start="noise", sigma_max=50.0)
+    parse_params(content, "params.yaml")
 
 
 def test_a_network_with_dropout_cannot_be_tuned() -> None:
     content = copy.deepcopy(CONTENT)
     flagship = content["variants"]["flagship"]
     flagship["training"]["consistency_steps"] = 100
+    flagship["sampling"].update(JUMPS)
     parse_params(content, "params.yaml")
     flagship["network"]["dropout"] = 0.1
     with pytest.raises(ConfigError, match=r"variants\.flagship\.network\.dropout: got 0\.1; expected 0 with training"):
@@ -342,21 +509,25 @@ def test_a_start_from_moments_is_refused_where_there_are_none_or_no_class_may_be
         parse_params(content, "params.yaml")
 
 
-def test_an_isotropic_prior_is_mended_at_all_noise_levels() -> None:
+def test_an_isotropic_prior_draws_no_start_and_is_mended_at_all_noise_levels() -> None:
     content = copy.deepcopy(CONTENT)
     flagship = content["variants"]["flagship"]
     flagship["process"].update(prior="isotropic", components=0, rank=0, subspace=0)
+    with pytest.raises(ConfigError, match=r"flagship\.sampling\.start: got 'prior'; expected noise with an isotropic"):
+        parse_params(content, "params.yaml")
+    flagship["sampling"].update(start="noise", sigma_max=10.0)
     with pytest.raises(ConfigError, match=r"flagship\.sampling\.mended_below: .* at least sigma_max with an isotropic"):
         parse_params(content, "params.yaml")
     flagship["sampling"]["mended_below"] = flagship["sampling"]["sigma_max"]
     parse_params(content, "params.yaml")
 
 
-def test_a_sampler_of_which_no_step_would_ask_the_network_is_refused() -> None:
-    """A single step visits sigma_max alone."""
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_sampler_of_which_no_step_would_ask_the_network_is_refused(guidance: float) -> None:
+    """A single step visits sigma_max alone; where guidance acts is not to blame."""
     content = copy.deepcopy(CONTENT)
     sampling = content["variants"]["flagship"]["sampling"]
-    sampling.update(steps=1, sigma_max=3.1)
+    sampling.update(steps=1, sigma_max=3.1, guidance=guidance)
     with pytest.raises(ConfigError, match=r"mended_below: got 3\.0; expected at least 3\.1, or no step would ask"):
         parse_params(content, "params.yaml")
     sampling["sigma_max"] = 3.0
@@ -420,6 +591,7 @@ def test_an_early_state_must_have_done_the_same() -> None:
     content = copy.deepcopy(CONTENT)
     student = content["variants"]["flagship"]
     student["training"]["consistency_steps"] = 10
+    student["sampling"].update(JUMPS)
     parse_params(content, "params.yaml")
     student["sampling"].update(guidance=2.0, guide="early")
     with pytest.raises(ConfigError, match=r"sampling\.guide: got 'early'; expected unlabelled with consistency_steps"):

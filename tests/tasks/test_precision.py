@@ -67,6 +67,20 @@ def test_auto_takes_what_pays_and_keeps_to_it(
     assert autocast(AUTO, DEVICE)._enabled == (expected == "bfloat16")
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_on_a_gpu_is_bfloat16_where_that_is_not_emulated(
+    native: bool, expected: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return native or including_emulation
+
+    trials = measured(monkeypatch, 2.0)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert chosen_precision(AUTO, torch.device("cuda")) == expected
+    assert not trials
+    assert not CHOICE.exists()
+
+
 @pytest.mark.parametrize("known", [f"torch 1.0 on {processor()}", f"torch {torch.__version__} on another"])
 def test_another_machine_measures_for_itself_and_each_keeps_its_own(
     known: str, workspace: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,7 +51,6 @@ def test_without_the_sources_system_its_claims_are_left_open(evidence: Evidence)
     ("answered", "group", "values"),
     [
         ("repair", "process", {"beta_end": 0.2}),
-        ("repair", "process", {"schedule": "cosine", "beta_start": 0.0, "beta_end": 0.0}),
         ("start", "sampling", {"start": "moments"}),
         ("target", "process", {"target": "v"}),
         ("repair", "process", {"beta_start": 0.001, "beta_end": 0.2}),
@@ -72,14 +71,31 @@ def test_two_variants_that_differ_in_one_thing_alone_answer_for_it(
     assert keys(with_variant(evidence, confounded)) == keys(evidence)
 
 
+def test_a_schedule_that_ends_in_noise_repairs_a_model_of_the_velocity(evidence: Evidence) -> None:
+    """Predicted noise does not go with such a schedule, and with another target two things differ."""
+
+    def velocity(spec: Variant) -> Variant:
+        return replace(spec, process=replace(spec.process, target="v"))
+
+    def cosine(spec: Variant) -> Variant:
+        return replace(spec, process=replace(spec.process, target="v", schedule="cosine", beta_start=0.0, beta_end=0.0))
+
+    build = with_variant(evidence, velocity, "velocity")
+    assert keys(build) - keys(with_variant(build, cosine, "cosine")) == {"repair"}
+    assert "repair" in keys(with_variant(evidence, cosine, "cosine"))
+
+
 def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evidence) -> None:
-    flagship = evidence.variants[1]
-    process = replace(flagship.spec.process, prior="isotropic", components=0, rank=0, subspace=0)
-    everywhere = replace(flagship.spec.sampling, mended_below=1000.0)
-    spec = replace(flagship.spec, title="Without", process=process, sampling=everywhere)
+    """Both start from noise, as without a mixture it must."""
+    course, flagship = evidence.variants
+    noisy = replace(flagship.spec, sampling=replace(flagship.spec.sampling, start="noise", sigma_max=40.0))
+    evidence = replace(evidence, variants=(course, replace(flagship, spec=noisy)))
+    process = replace(noisy.process, prior="isotropic", components=0, rank=0, subspace=0)
+    everywhere = replace(noisy.sampling, mended_below=1000.0)
+    spec = replace(noisy, title="Without", process=process, sampling=everywhere)
     without = replace(flagship, name="without", spec=spec)
     assert keys(evidence) - keys(replace(evidence, variants=(*evidence.variants, without))) == {"prior"}
-    alone = replace(flagship, name="alone", spec=replace(flagship.spec, title="Alone", sampling=everywhere))
+    alone = replace(flagship, name="alone", spec=replace(noisy, title="Alone", sampling=everywhere))
     assert "prior" in keys(replace(evidence, variants=(*evidence.variants, alone)))
 
 
@@ -93,7 +109,7 @@ def test_a_model_tuned_after_the_same_training_answers_for_jumps(
         plain,
         title="Student",
         training=replace(plain.training, steps=total, consistency_steps=tuning),
-        sampling=replace(plain.sampling, kind="consistency", steps=2, sigma_min=1.0),
+        sampling=replace(plain.sampling, kind="consistency", steps=2, sigma_min=1.0, sigma_max=2.0),
     )
     pair = (replace(flagship, spec=plain), replace(flagship, name="student", spec=student))
     build = replace(evidence, variants=(evidence.variants[0], *pair))

@@ -1,5 +1,6 @@
 """Samples are balanced, repeat exactly, depend on their own seed alone, and come from unaltered weights."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from models.build import build_diffusion
+from models.diffusion import SampleStep
 from models.spec import CourseUNetSpec
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
@@ -51,6 +55,20 @@ def test_an_image_depends_on_its_seed_alone(variant: str, compute: Compute, work
     together = sample_images(sampling, labels, seeds)
     shuffled = np.random.default_rng(0).permutation(40)[:17]
     np.testing.assert_array_equal(sample_images(sampling, labels[shuffled], seeds[shuffled]), together[shuffled])
+
+
+def test_the_labels_go_where_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, placed = build_diffusion(COURSE.network, COURSE.process, SEED), []
+
+    def sample(_sampler: object, _noise: object, labels: Tensor, *_: object) -> Iterator[SampleStep]:
+        placed.append(labels.device.type)
+        x = torch.zeros(len(labels), 1, 28, 28)
+        yield SampleStep(0, 0, -1.0, x, x)
+
+    monkeypatch.setattr(model, "sample", sample)
+    sampling = Sampling(model, COURSE.sampling, 4, torch.device("meta"), autocast(CPU, DEVICE))
+    assert sample_images(sampling, np.array([3, 8]), np.array([1, 2])).shape == (2, 28, 28)
+    assert placed == ["meta"]
 
 
 def test_trajectories_go_from_noise_to_the_sample(workspace: Path) -> None:

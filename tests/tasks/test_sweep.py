@@ -113,6 +113,15 @@ def test_steps_that_ask_no_network_come_on_top_of_the_budget() -> None:
         assert evaluations(replace(each.sampler, steps=each.sampler.steps + 1)) > each.budget
 
 
+def test_a_sampler_of_which_no_step_would_ask_the_network_is_not_tried() -> None:
+    """Of one evaluation Heun's method has one step, from a start for which the prior answers here."""
+    sparing = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, mended_below=1.0))
+    assert described(candidates(sparing, replace(SWEEP, evaluations=(1,)))) == [
+        (1, "UniPC", 1),
+        (1, "DPM-Solver++(2M)", 1),
+    ]
+
+
 def test_no_other_sampler_bears_the_name_and_the_number_of_the_variants_own() -> None:
     own = replace(NOISY, sampling=replace(NOISY.sampling, mended_below=2.0, steps=4))
     count = evaluations(own.sampling)
@@ -175,7 +184,7 @@ def test_nothing_takes_more_than_its_budget() -> None:
 
 def test_what_is_guided_between_two_levels_fills_its_budget_and_is_guided() -> None:
     """Steps that miss the levels at which guidance acts would be those of the model without it, and are left out."""
-    sampling = replace(NOISY.sampling, sigma_min=0.06, sigma_max=2.0, guidance=3.0, guided_sigma=(0.1, 1.0))
+    sampling = replace(NOISY.sampling, sigma_min=0.06, sigma_max=10.0, guidance=3.0, guided_sigma=(0.1, 2.0))
     guided = replace(NOISY, sampling=sampling)
     found = candidates(guided, replace(SWEEP, evaluations=(2, 4, 8, 16), samplers=("dpmpp_2m",)))
     assert [attempt.budget for attempt in found] == [4, 8, 16]

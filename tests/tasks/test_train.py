@@ -79,7 +79,11 @@ def losses(variant: str) -> pd.DataFrame:
 DROPOUT = replace(FLAGSHIP, network=replace(FLAGSHIP.network, dropout=0.3))
 
 
-STUDENT = replace(FLAGSHIP, training=replace(FLAGSHIP.training, consistency_steps=6))
+STUDENT = replace(
+    FLAGSHIP,
+    training=replace(FLAGSHIP.training, consistency_steps=6),
+    sampling=replace(FLAGSHIP.sampling, kind="consistency"),
+)
 """Killed once before its tuning and once in it."""
 
 
@@ -139,6 +143,87 @@ def test_a_run_killed_three_times_at_random_moments_reaches_the_same_bits(worksp
     rest, _ = start("killed").communicate()
     assert rest.splitlines()[-1] == whole.splitlines()[-1]
     assert len(rest.splitlines()[-1]) == 64
+
+
+class Killed(BaseException):
+    """Ends a training where it stands."""
+
+
+class KillAt(Recorder):
+    """A metric sink at whose word the training ends."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.last = step
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        super().log(row, step)
+        if step == self.last:
+            raise Killed
+
+
+def without_header(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file, unless it is the header of the checkpoint of step 10."""
+    if path.name == "step-0000010.json":
+        raise Killed
+    write_json(path, value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "moment"), [(COURSE, "before the checkpoint"), (FLAGSHIP, "before its header")], ids=["row", "tensors"]
+)
+def test_what_a_kill_left_beyond_the_last_checkpoint_is_taken_back(
+    spec: Variant, moment: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At step 10, past the checkpoint of step 5: rows, a snapshot and its losses by level have been written since."""
+    run_training("whole", spec, CPU, SEED)
+    with monkeypatch.context() as patch:
+        if moment == "before its header":
+            patch.setattr("tasks.checkpoint.write_json", without_header)
+        sink = KillAt(10) if moment == "before the checkpoint" else Recorder()
+        with pytest.raises(Killed):
+            run_training("parts", spec, CPU, SEED, sink)
+        assert sink.steps == [1, 2, 4, 6, 8, 10]
+    require_the_rest_to_be_taken_from("parts", spec)
+
+
+@pytest.mark.slow
+def test_a_kill_between_a_checkpoint_and_its_header_costs_the_steps_since_the_last(workspace: Path) -> None:
+    """By the signal that no process survives: what it had not flushed is lost."""
+    program = textwrap.dedent(
+        f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from tasks import checkpoint
+        from tasks.train import run_training
+        from tests.tasks.small_variants import CPU, FLAGSHIP
+        written = checkpoint.write_json
+        def write(path, value):
+            os.kill(os.getpid(), signal.SIGKILL) if path.name == "step-0000010.json" else written(path, value)
+        checkpoint.write_json = write
+        run_training("killed", FLAGSHIP, CPU, {SEED})
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    (left,) = Path(".work/killed").iterdir()
+    assert sorted(path.name for path in left.glob("step-*")) == [
+        "step-0000005.json",
+        "step-0000005.safetensors",
+        "step-0000010.safetensors",
+    ]
+    run_training("whole", FLAGSHIP, CPU, SEED)
+    require_the_rest_to_be_taken_from("killed", FLAGSHIP)
+
+
+def require_the_rest_to_be_taken_from(name: str, spec: Variant) -> None:
+    """Go on from step 5, and find all that a training leaves as an unbroken one left it."""
+    sink = Recorder()
+    run_training(name, spec, CPU, SEED, sink)
+    assert sink.steps == [6, 8, 10, 12]
+    pd.testing.assert_frame_equal(losses(name), losses("whole"), check_exact=True)
+    snapshots = [f"snapshots/step-{step:07d}.safetensors" for step in (0, 4, 8, 12)]
+    for file in ("model.safetensors", "noise_levels.csv", *snapshots):
+        assert sha256_file(Path("artifacts", name, file)) == sha256_file(Path("artifacts/whole", file)), file
 
 
 def test_the_artefacts_are_complete_and_agree(workspace: Path) -> None:

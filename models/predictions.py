@@ -1,12 +1,14 @@
-"""What all samplers share: the functions they are given.
+"""What all samplers share: the functions they are given, and the levels they ask these at.
 
 The samplers themselves are generators of :class:`models.diffusion.SampleStep`, pure functions of a prediction, the
 noise levels, a start and a source of noise: ``models/discrete_samplers.py`` on the steps of a DDPM schedule,
-``models/sigma_samplers.py`` along the probability-flow ODE over sigma. What they cost is in ``models/evaluations.py``.
+``models/heun.py`` and ``models/multistep_samplers.py`` along the probability-flow ODE over sigma,
+``models/consistency.py`` by jumps. What they cost is in ``models/evaluations.py``.
 """
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -17,3 +19,8 @@ PredictInParts = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 DrawNoise = Callable[[], Tensor]
 """The next standard normal noise, shape (B, 1, H, W), on the device of the images."""
+
+
+def levels(sigma: float, x: Tensor) -> Tensor:
+    """The same level for every image, shape (B,)."""
+    return torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)

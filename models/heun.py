@@ -1,18 +1,17 @@
-"""Samplers of the probability-flow ODE over sigma (Karras et al. 2022, equations 1 and 3): Heun's method.
+"""Heun's method along the probability-flow ODE over sigma (Karras et al. 2022, equations 1 and 3).
 
-The ODE is dx / dsigma = (x - D(x; sigma)) / sigma. Without churn all randomness is in the start. Those that remember
-earlier evaluations are in ``models/multistep_samplers.py``. Shapes: B images (B, 1, H, W).
+The ODE is dx / dsigma = (x - D(x; sigma)) / sigma. Without churn all randomness is in the start. Shapes: B images
+(B, 1, H, W).
 """
 
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.samplers import DrawNoise, Predict
+from models.predictions import DrawNoise, Predict, levels
 from models.sigma_levels import churned
 
 
@@ -21,14 +20,14 @@ def heun(
 ) -> Iterator[SampleStep]:
     """Heun's method (Karras et al. 2022, algorithm 2): second order, two evaluations a step.
 
-    With churn, each step first adds noise, from sigma to sigma * (1 + churn / steps), and so becomes a little random
-    (S_churn of the paper, at all levels, with S_noise = 1). The step to sigma 0 is Euler's, since the slope is not
-    defined there.
+    With churn, each step first adds noise, from sigma to sigma * (1 + churn / steps) or sqrt(2) * sigma if that is
+    less, and so becomes a little random (S_churn of the paper, at all levels, with S_noise = 1). The step to sigma 0 is
+    Euler's, since the slope is not defined there.
 
     Args:
         denoise: D, told sigma.
         sigmas: falling levels that end with 0, one more than steps.
-        x: the start, noise of standard deviation ``sigmas[0]``.
+        x: the start, noisy images at ``sigmas[0]``.
         noise: what churn adds; not drawn from without it.
         churn: S_churn, 0 for none.
     """
@@ -47,8 +46,3 @@ def heun(
         else:
             x = euler
     yield SampleStep(total, total, 0.0, x, x)
-
-
-def levels(sigma: float, x: Tensor) -> Tensor:
-    """The same level for every image, shape (B,)."""
-    return torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
