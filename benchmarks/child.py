@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,3 +31,22 @@ def result_of_child(kind: TypeAdapter[T], name: str, module: str, arguments: lis
         return kind.validate_json("".join(done.stdout.splitlines()[-1:]))
     except ValidationError:
         return Failure(name, f"its process ended with code {done.returncode}")
+
+
+def tell_result(kind: TypeAdapter[T | Failure], name: str, work: Callable[[], T], debug: bool = False) -> None:
+    """Print what came of some work, for :func:`result_of_child`; whatever goes wrong is a result too.
+
+    Args:
+        kind: of the result.
+        name: what a failure is called.
+        work: makes the result.
+        debug: show the traceback of an error.
+    """
+    result: T | Failure
+    try:
+        result = work()
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        result = Failure(name, " ".join(f"{type(error).__name__}: {error}".split()))
+    sys.stdout.write(f"\n{kind.dump_json(result).decode()}\n")

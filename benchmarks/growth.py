@@ -1,10 +1,9 @@
 """How cost grows with the batch, the network's width and the number of images, for the flagship.
 
 Each training is a process of its own (``python -m benchmarks.growth BATCH WIDTH`` prints what it takes as JSON), so
-that none pays for memory that another has used.
+that none finds memory that another has used.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ from statistics import median
 import torch
 from pydantic import TypeAdapter
 
-from benchmarks.child import result_of_child
+from benchmarks.child import result_of_child, tell_result
 from benchmarks.contenders import Setup, setup_on_cpu
+from benchmarks.memory import AddedMemory
 from benchmarks.outcomes import Failure
 from benchmarks.own import Own
 from benchmarks.speed import flops
@@ -42,7 +42,7 @@ class TrainingCost:
         parameters: of the network.
         step_ms: median duration of a step.
         gflops: GFLOP/s of convolutions and matrix products.
-        peak_memory_mb: resident memory of the process, the training images included.
+        step_memory_mb: of the steps, beyond what the process holds before the first of them.
     """
 
     batch: int
@@ -50,7 +50,7 @@ class TrainingCost:
     parameters: int
     step_ms: float
     gflops: float
-    peak_memory_mb: float
+    step_memory_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ImageCost:
     judging_s: float
 
 
-COST: TypeAdapter[TrainingCost] = TypeAdapter(TrainingCost)
+COST: TypeAdapter[TrainingCost | Failure] = TypeAdapter(TrainingCost | Failure)
 
 
 def training_costs(batch: int) -> Iterator[TrainingCost | Failure]:
@@ -114,14 +114,16 @@ def measured(setup: Setup, batch: int, width: float) -> TrainingCost:
     spec = widened(setup.params.variant("flagship"), width)
     spec = replace(spec, training=replace(spec.training, batch=batch))
     own = Own(replace(setup, params=replace(setup.params, variants={"flagship": spec})), "flagship")
+    memory = AddedMemory()
     seconds = median([_step_seconds(own) for _ in range(WARM_UP + STEPS)][WARM_UP:])
+    step_memory_mb = memory.peak_mb
     return TrainingCost(
         batch=own.batch,
         width=width,
         parameters=sum(weights.numel() for weights in own.network.parameters()),
         step_ms=1000.0 * seconds,
         gflops=flops(lambda: torch.autograd.backward(own.loss())) / seconds / 1e9,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        step_memory_mb=step_memory_mb,
     )
 
 
@@ -133,14 +135,18 @@ def _step_seconds(own: Own) -> float:
 
 
 def _in_a_process(batch: int, width: float) -> TrainingCost | Failure:
-    return result_of_child(COST, f"training at {batch} x {width:g}", "growth", [str(batch), str(width)])
+    return result_of_child(COST, _name(batch, width), "growth", [str(batch), str(width)])
+
+
+def _name(batch: int, width: float) -> str:
+    return f"training at {batch} x {width:g}"
 
 
 def main() -> None:
-    """Measure the training that the command line names."""
+    """Measure the training that the command line names; whatever goes wrong is a result too."""
     die_with_parent()
-    cost = measured(setup_on_cpu(), int(sys.argv[1]), float(sys.argv[2]))
-    sys.stdout.write(f"\n{COST.dump_json(cost).decode()}\n")
+    batch, width = int(sys.argv[1]), float(sys.argv[2])
+    tell_result(COST, _name(batch, width), lambda: measured(setup_on_cpu(), batch, width))
 
 
 if __name__ == "__main__":

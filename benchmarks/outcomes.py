@@ -56,7 +56,8 @@ class Outcome:
         gflop_per_image: of the loss and its gradients.
         convolution_gflops: GFLOP/s of a convolution in float32 and in the precision of training, the better of two
             measurements, before the training and after it.
-        peak_memory_mb: resident memory of the process, the critic and the training images included.
+        step_memory_mb: of training steps, beyond what the process holds before the first of them.
+        ended: UTC, to the minute, when training and judging were done.
     """
 
     name: str
@@ -67,7 +68,8 @@ class Outcome:
     images_per_second: float
     gflop_per_image: float
     convolution_gflops: dict[str, float]
-    peak_memory_mb: float
+    step_memory_mb: float
+    ended: str
 
     @property
     def gflops(self) -> float:

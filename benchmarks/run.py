@@ -3,30 +3,35 @@
 Every entry of :mod:`benchmarks.contenders` is trained in a process of its own, one after another, on the same data and
 threads, and judged by the same critic; then the build's flagship shows what each sampler makes of it, and how cost
 grows. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.png``, and for the report in
-``summary.json``, all of them in the folder ``results``, and is written after each of these parts.
+``summary.json``, all of them in the folder ``results``, and is written after each of these parts. A run that was
+interrupted, or of which an entry failed, goes on with the entries that are left.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from importlib.metadata import version
-from typing import TypeVar
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 from benchmarks.child import result_of_child
-from benchmarks.contenders import ENTRIES, PEERS, Entry, Setup, setup_on_cpu
+from benchmarks.circumstances import Circumstances
+from benchmarks.contenders import ENTRIES, Entry, Setup, setup_on_cpu
 from benchmarks.growth import image_costs, training_costs
 from benchmarks.limits import Limits, command_line
-from benchmarks.machine import code_mark, machine_line
 from benchmarks.outcomes import Failure, Outcome
 from benchmarks.quality import Referee
-from benchmarks.record import Results, last_results, page, publish
+from benchmarks.record import Results, page, publish
 from benchmarks.samplers import sampler_results
 from benchmarks.trial import RESULT
+from benchmarks.unfinished import Unfinished
 from flows.environment import prepare_environment
+from flows.pipeline import single_builder
 from flows.stage import guarded
 from tasks.checkpoint import differing_keys
 from tasks.config import load_params
-from tasks.errors import ConfigError, MissingResourceError
+from tasks.errors import MissingResourceError, TryAgainError
+from tasks.files import read_json
 from tasks.judge import CARD
 from tasks.params import Params
 from tasks.paths import artifact, split_file
@@ -34,69 +39,69 @@ from tasks.train import run_config
 from tasks.weights import WEIGHTS, read_card
 
 T = TypeVar("T")
-NAMES = tuple(dict.fromkeys(entry.name for entry in ENTRIES))
 
 
 def main() -> None:
-    """Compare all entries, measure the flagship, and write the results.
+    """Compare all entries, measure the flagship, and write the results, while no build runs in this folder.
 
     Raises:
         ConfigError: an option or a parameter is wrong.
-        MissingResourceError: there is no finished build here, or no run to add to.
+        MissingResourceError: there is no finished build here.
+        TryAgainError: the folder is being rebuilt, or something changed that results depend on.
     """
-    parser = command_line("run")
-    parser.add_argument(
-        "--again", choices=NAMES, help="measure one contender anew, and keep what the last run found else"
-    )
-    options = parser.parse_args()
-    limits = Limits.of(options)
+    limits = Limits.of(command_line("run").parse_args())
     prepare_environment()
-    require_build(load_params())
-    setup = setup_on_cpu()
-    for results in [measured_again(options.again, limits, setup)] if options.again else measured(limits, setup):
-        publish(results)
+    with single_builder(None):
+        require_build(load_params())
+        for results in measured(limits, setup_on_cpu()):
+            publish(results)
     sys.stdout.write(page(results))
 
 
 def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
     """Take all measurements, and tell what there is after each part of them."""
-    outcomes, failures = trials(NAMES, limits)
+    circumstances = Circumstances.of(setup)
+    unfinished = Unfinished(limits, circumstances)
     real = Referee(setup.params, limits.images).real()
-    results = Results(limits, outcomes, failures, real, *circumstances(setup))
+    outcomes, failures = told_apart(trials(unfinished, limits, circumstances, setup))
+    results = Results(limits, circumstances, outcomes, failures, real)
     yield results
     results = replace(results, samplers=sampler_results(setup, limits.images))
     yield results
     costs, failed = told_apart(training_costs(setup.params.variant("flagship").training.batch))
     yield replace(results, failures=[*failures, *failed], training_costs=costs, image_costs=image_costs(setup))
+    if not failures:
+        unfinished.forget()
 
 
-def measured_again(name: str, limits: Limits, setup: Setup) -> Results:
-    """The results of the last run, with one contender measured anew.
+def trials(
+    unfinished: Unfinished, limits: Limits, circumstances: Circumstances, setup: Setup
+) -> Iterator[Outcome | Failure]:
+    """What comes of all entries, one after another; of those that an interrupted run has behind it, what came of them.
 
     Raises:
-        ConfigError: the last run was another machine's, had other limits, or another critic.
-        MissingResourceError: there was none.
+        TryAgainError: something changed since the run began that results depend on.
     """
-    last = last_results()
-    alike = (last.limits, last.precision, last.machine, last.versions, last.code) == (limits, *circumstances(setup))
-    if not alike or last.real != Referee(setup.params, limits.images).real():  # as only the same critic sees them
-        what = "would add to a run of another kind"
-        expected = f"the machine, code, limits and critic of {last.measured_on}"
-        raise ConfigError("--again", what, f"{expected}, {last.limits}", "measure all contenders")
-    outcomes, failures = trials([name], limits)
-    together = [*outcomes, *(it for it in last.outcomes if it.name != name)]
-    left = [failure for failure in last.failures if failure.name != name]
-    return replace(last, outcomes=sorted(together, key=lambda it: NAMES.index(it.name)), failures=[*left, *failures])
+    for entry in ENTRIES:
+        known = unfinished.outcome(entry)
+        result = known or result_of(entry, limits)
+        require_unchanged(circumstances, setup)
+        if known:
+            sys.stderr.write(f"{known.name}, {known.settings}: kept, trained until {known.ended}\n")
+        elif isinstance(result, Outcome):
+            unfinished.keep(entry, result)
+        yield result
 
 
-def circumstances(setup: Setup) -> tuple[str, str, dict[str, str], str]:
-    """What results depend on beside limits: precision, machine, the versions of the peers, parameters and code."""
-    return setup.precision_name, machine_line(), {peer: version(peer) for peer in PEERS}, code_mark()
+def require_unchanged(circumstances: Circumstances, setup: Setup) -> None:
+    """Refuse to put together what was measured in different circumstances.
 
-
-def trials(names: Iterable[str], limits: Limits) -> tuple[list[Outcome], list[Failure]]:
-    """Run all entries of some contenders, one after another."""
-    return told_apart(result_of(entry, limits) for entry in ENTRIES if entry.name in names)
+    Raises:
+        TryAgainError: they are not those of the beginning.
+    """
+    if Circumstances.of(setup) != circumstances:
+        what = "parameters, code, packages or the critic changed while contenders were trained"
+        raise TryAgainError("benchmark", what, "those that it began with", "run `make bench` again")
 
 
 def told_apart(found: Iterable[T | Failure]) -> tuple[list[T], list[Failure]]:
@@ -107,19 +112,27 @@ def told_apart(found: Iterable[T | Failure]) -> tuple[list[T], list[Failure]]:
 
 
 def require_build(params: Params) -> None:
-    """Refuse a folder without a judge or data, or without the flagship that these parameters and this code train.
+    """Refuse a folder without data, or without the judge and the flagship that these parameters and this code train.
 
     Raises:
         MissingResourceError: no report was built in it, or one of other parameters or code.
-        IntegrityError: what tells how the flagship was trained was altered.
+        IntegrityError: what tells how they were trained was altered.
     """
-    for path in (CARD.parent, artifact("flagship", WEIGHTS), split_file("train"), split_file("test")):
+    for path in (CARD, artifact("flagship", WEIGHTS), split_file("train"), split_file("test")):
         if not path.exists():
             raise MissingResourceError(str(path), "is missing", "a finished build in this folder", "run `make report`")
-    wanted = run_config(params.variant("flagship"), params.compute, params.seed)
-    if different := differing_keys(wanted, read_card("flagship")["config"]):
+    flagship = run_config(params.variant("flagship"), params.compute, params.seed)
+    _require_alike(artifact("flagship", WEIGHTS), flagship, read_card("flagship")["config"])
+    critic = {**asdict(params.critic), "seed": params.seed, "data_sha256": flagship["data_sha256"]}
+    card = read_json(CARD)
+    made = {**card["config"], **{key: card[key] for key in ("seed", "data_sha256")}}
+    _require_alike(CARD, json.loads(json.dumps(critic)), made)
+
+
+def _require_alike(path: Path, wanted: dict[str, Any], made: dict[str, Any]) -> None:
+    if different := differing_keys(wanted, made):
         what = f"was trained under another configuration ({', '.join(different[:3])})"
-        raise MissingResourceError(str(artifact("flagship", WEIGHTS)), what, "a build of this one", "run `make report`")
+        raise MissingResourceError(str(path), what, "a build of this one", "run `make report`")
 
 
 def result_of(entry: Entry, limits: Limits) -> Outcome | Failure:

@@ -44,7 +44,7 @@ def training_table(outcomes: Sequence[Outcome]) -> str:
     """Size and speed of training, also as shares of what a convolution reaches in each precision."""
     precisions = sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
     shares = [f"of {name}" for name in precisions]
-    head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", *shares, "peak memory, MB"]
+    head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", *shares, "memory of steps, MB"]
     return markdown_table(head, (_training_row(outcome, precisions) for outcome in outcomes))
 
 
@@ -67,7 +67,7 @@ def sampler_table(results: Sequence[SamplerResult], real: Quality) -> str:
 
 def training_cost_table(costs: Sequence[TrainingCost]) -> str:
     """What a step takes, a row a batch and width."""
-    head = ["batch x width", "parameters", "ms a step", "images/s", "GFLOP/s", "peak memory, MB"]
+    head = ["batch x width", "parameters", "ms a step", "images/s", "GFLOP/s", "memory of steps, MB"]
     return markdown_table(head, map(_training_cost_row, costs))
 
 
@@ -95,10 +95,10 @@ def _fid(interval: Interval) -> str:
 def _training_row(outcome: Outcome, precisions: Sequence[str]) -> list[str]:
     shares = [f"{outcome.gflops / outcome.convolution_gflops[name]:.0%}" for name in precisions]
     speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
-    return [outcome.name, f"{outcome.parameters:,}", *speed, *shares, f"{outcome.peak_memory_mb:.0f}"]
+    return [outcome.name, f"{outcome.parameters:,}", *speed, *shares, f"{outcome.step_memory_mb:.0f}"]
 
 
 def _training_cost_row(cost: TrainingCost) -> list[str]:
     rate = 1000.0 * cost.batch / cost.step_ms
     speed = [f"{cost.step_ms:.0f}", f"{rate:.0f}", f"{cost.gflops:.0f}"]
-    return [f"{cost.batch} x {cost.width:g}", f"{cost.parameters:,}", *speed, f"{cost.peak_memory_mb:.0f}"]
+    return [f"{cost.batch} x {cost.width:g}", f"{cost.parameters:,}", *speed, f"{cost.step_memory_mb:.0f}"]

@@ -1,17 +1,18 @@
 """One entry's run, in a process of its own: ``python -m benchmarks.trial ENTRY`` prints what came of it as JSON."""
 
-import resource
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import torch
 from pydantic import TypeAdapter
 
+from benchmarks.child import tell_result
 from benchmarks.contenders import ENTRIES, Contender, Entry, Setup, setup_on_cpu
 from benchmarks.limits import Limits, command_line
+from benchmarks.memory import AddedMemory
 from benchmarks.outcomes import Check, Failure, Outcome
 from benchmarks.quality import Referee
 from benchmarks.speed import Mark, convolution_rate, flops, median_rate
@@ -79,8 +80,10 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
     rates_before = _convolutions(setup)
     clock = TrainingClock()
     contender = build(setup)
+    memory, peaks = AddedMemory(), []
 
     def look(seconds: float, images: int) -> Check:
+        peaks.append(memory.peak_mb)
         check = Check(seconds, images, referee.drawn(contender))
         sys.stderr.write(f"{entry.name}, {contender.settings}: FID {check.quality.fid.value:.2f} at {seconds:.0f} s\n")
         return check
@@ -95,7 +98,8 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
         images_per_second=median_rate(marks),
         gflop_per_image=flops(lambda: torch.autograd.backward(contender.loss())) / contender.batch / 1e9,
         convolution_gflops={name: max(rate, rates_before[name]) for name, rate in _convolutions(setup).items()},
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        step_memory_mb=peaks[0],  # later ones are of drawing too
+        ended=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     )
 
 
@@ -112,14 +116,8 @@ def main() -> None:
     parser = command_line("trial")
     parser.add_argument("entry", type=int)
     options = parser.parse_args()
-    entry, limits = ENTRIES[options.entry], Limits.of(options)
-    try:
-        result: Outcome | Failure = run_trial(entry, limits)
-    except Exception as error:
-        if options.debug:
-            traceback.print_exc()
-        result = Failure(entry.name, " ".join(f"{type(error).__name__}: {error}".split()))
-    sys.stdout.write(f"\n{RESULT.dump_json(result).decode()}\n")
+    entry = ENTRIES[options.entry]
+    tell_result(RESULT, entry.name, lambda: run_trial(entry, Limits.of(options)), options.debug)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def _sections(drawn: bool) -> Callable[..., Markdown]:
 
 
 def _tools() -> dict[str, Any]:
-    names = ("count", "tex", "number", "percent", "percent_interval", "listed")
+    names = ("count", "tex", "number", "level", "percent", "percent_interval", "listed")
     tables = (name for name in vars(report_tables) if name.endswith(("_table", "_tables")))
     return {
         **{name: getattr(wording, name) for name in names},
@@ -220,7 +220,7 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "class_images": class_images(evidence),
         "box_blur_note": box_blur_note(evidence.scorer, scorer.blur_sigma),
         "prompt": prompt,
-        "confidence": f"{100 * evaluate.confidence:g}{wording.NBSP}%",
+        "confidence": wording.level(evaluate.confidence),
         "alpha": f"{1 - evaluate.confidence:.2g}",
         "neighbours": evaluate.neighbours,
         "blur": f"{evaluate.reference_blur_sigma:g}",
@@ -257,21 +257,9 @@ def image_numbers(evidence: Evidence, parts: int = 1) -> tuple[str, str]:
 def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
     """What the measurements say, in sentences."""
     evidence, pairs, recognition = measured.evidence, measured.pairs, measured.recognition
-    reverse = recognition[recognition["along"] == "reverse"]
-    paths = int(reverse.groupby(["variant", "position"]).size().min())
-    half = wilson(paths // 2, paths, confidence)
-
-    def settling(name: str) -> str:
-        return settling_text(reverse_rows(recognition, name), confidence)
-
-    def looks(variant: VariantEvidence) -> str:
-        return looks_text(reverse_rows(recognition, variant.name), variant.spec.sampling.steps)
-
     return {
-        "paths": paths,
-        "worst_case": f"{50 * (half.high - half.low):.0f}",
-        "settling": settling,
-        "looks": looks,
+        **_reverse_readings(recognition, confidence),
+        **_sampling_readings(evidence),
         "extremes": class_findings.extremes,
         "ranking": model_findings.ranking_text(evidence, pairs, confidence),
         "against": model_findings.against_text(evidence, pairs, confidence),
@@ -281,11 +269,6 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "head_start": head_start_text(evidence, recognition),
         "unrecognised": class_findings.unrecognised_text(evidence),
         "shared": model_findings.shared_text(evidence),
-        "sweep": sweep_text(evidence),
-        "sweep_table": lambda: sweep_table(evidence),
-        "guidance": guidance_text(evidence),
-        "guidance_table": lambda: guidance_table(evidence),
-        "drawn_otherwise": drawn_otherwise(evidence),
         "brightness": brightness_rows(evidence, measured.brightness),
         "memorisation": memorisation_text(evidence),
         "memorisation_table": lambda: memorisation_table(evidence),
@@ -296,6 +279,33 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "measured_otherwise": measured_otherwise,
         "experiments": [(q, experiment_text(q.key, evidence, pairs, confidence)) for q in tried(evidence)],
         "balance": class_findings.balance_finding(evidence),
+    }
+
+
+def _reverse_readings(recognition: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    """What CLIP recognises on the way from noise to image, for the variants that are asked about."""
+    reverse = recognition[recognition["along"] == "reverse"]
+    paths = int(reverse.groupby(["variant", "position"]).size().min())
+    half = wilson(paths // 2, paths, confidence)
+
+    def settling(name: str) -> str:
+        return settling_text(reverse_rows(recognition, name), confidence)
+
+    def looks(variant: VariantEvidence) -> str:
+        return looks_text(reverse_rows(recognition, variant.name), variant.spec.sampling.steps)
+
+    worst_case = f"{50 * (half.high - half.low):.0f}"
+    return {"paths": paths, "worst_case": worst_case, "settling": settling, "looks": looks}
+
+
+def _sampling_readings(evidence: Evidence) -> dict[str, Any]:
+    """What drawing a model's images in other ways says."""
+    return {
+        "sweep": sweep_text(evidence),
+        "sweep_table": lambda: sweep_table(evidence),
+        "guidance": guidance_text(evidence),
+        "guidance_table": lambda: guidance_table(evidence),
+        "drawn_otherwise": drawn_otherwise(evidence),
     }
 
 

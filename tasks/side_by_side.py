@@ -1,7 +1,10 @@
 """What ``make bench`` measured of the models beside other libraries, as the report tells it."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
+from tasks.errors import IntegrityError
 from tasks.evidence import Evidence, Json, interval
 from tasks.files import read_json
 from tasks.report_tables import pipe_table
@@ -11,15 +14,23 @@ from tasks.wording import Markdown, count, number_interval
 
 SUMMARY = Path("benchmarks/results/summary.json")
 """Written by ``make bench``; it names the machine that it was measured on."""
+TOLD = frozenset({"machine", "precision", "confidence", "variants", "real", "seconds", "images", "targets", "rows"})
+"""What is read of it."""
 
 
 def side_by_side(evidence: Evidence) -> Json | None:
     """The comparison to tell of; None where none was made, and on drawn garments, of which it says nothing.
 
     Raises:
-        IntegrityError: its file is damaged.
+        IntegrityError: its file is damaged, or of another version.
     """
-    return read_json(SUMMARY) if SUMMARY.is_file() and not evidence.drawn else None
+    if evidence.drawn or not SUMMARY.is_file():
+        return None
+    found: Json = read_json(SUMMARY)
+    if missing := sorted(TOLD - found.keys()):
+        what, do = f"does not tell {', '.join(missing)}", f"run `make bench`, or remove {SUMMARY}"
+        raise IntegrityError(str(SUMMARY), what, "what this version of `make bench` writes", do)
+    return found
 
 
 def in_few_words(spec: Variant) -> str:
@@ -30,18 +41,24 @@ def in_few_words(spec: Variant) -> str:
 
 
 def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
-    """The titles of the models that this build trains or samples otherwise than those of their names were measured."""
-    settings = {row["name"]: row["settings"] for row in found["rows"]}
-    kept = [variant for variant in evidence.variants if variant.name in settings]
-    return [variant.spec.title for variant in kept if in_few_words(variant.spec) != settings[variant.name]]
+    """The titles of the models that this build describes otherwise than those of their names were when measured."""
+    kept = [variant for variant in evidence.variants if variant.name in found["variants"]]
+    return [variant.spec.title for variant in kept if described(variant.spec) != found["variants"][variant.name]]
+
+
+def described(spec: Variant) -> Json:
+    """All of a variant on which its images or its speed depend, as JSON has it."""
+    plain: Json = json.loads(json.dumps(asdict(spec)))
+    return {key: part for key, part in plain.items() if key != "title"}
 
 
 def side_by_side_table(found: Json) -> Markdown:
-    """Seconds of training to each distance, and what was reached in the end, a row a contender."""
+    """Seconds of training to each distance, and what was reached in the end, a row a contender, above real images."""
     targets = [f"To FID {target:g}" for target in found["targets"]]
     header = ("Contender", "Training, images/s", *targets, "FID at the end")
     rows = [
         (row["name"], count(row["images_per_second"]), *row["times"], number_interval(interval(row["fid"])))
         for row in found["rows"]
     ]
-    return pipe_table(header, rows)
+    real = ("real test images", *[""] * (len(header) - 2), number_interval(interval(found["real"])))
+    return pipe_table(header, [*rows, real])

@@ -41,6 +41,11 @@ def percent(share: float) -> str:
     return signed(f"{100 * share:.1f}{NBSP}%")
 
 
+def level(confidence: float) -> str:
+    """The confidence of intervals as a percentage with no more digits than it has."""
+    return f"{100 * confidence:g}{NBSP}%"
+
+
 def percent_interval(value: Interval) -> str:
     """A share with its interval: ``84.5 % (82.1 to 86.7)``."""
     low, high = signed(f"{100 * value.low:.1f}"), signed(f"{100 * value.high:.1f}")

@@ -23,5 +23,6 @@ def outcome(name: str, *points: tuple[float, float], settings: str = "steps of 6
         images_per_second=500.0,
         gflop_per_image=0.4,
         convolution_gflops={"float32": 400.0, "bfloat16": 1600.0},
-        peak_memory_mb=812.4,
+        step_memory_mb=812.4,
+        ended="2026-11-29 10:00",
     )

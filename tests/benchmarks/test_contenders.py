@@ -1,8 +1,8 @@
 """Contenders train and draw as they say."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from benchmarks.contenders import ENTRIES, Setup
+from benchmarks.contenders import ENTRIES, Recipe, Setup
 from benchmarks.diffusers_unet import DiffusersUNet, lr_factor
 from benchmarks.lucidrains_unet import LucidrainsUNet, new_diffusion
 from benchmarks.noise_predictor import NoisePredictor
@@ -67,35 +67,85 @@ def test_a_variant_draws_from_its_seeds_and_has_a_loss_to_count(variant: str, wo
     assert contender.loss().requires_grad
 
 
-SMALL = {"noise_predictor.BATCH": 8, "noise_predictor.SAMPLING_STEPS": 3}
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers
-@pytest.mark.parametrize(
-    ("peer", "small"),
-    [
-        (DiffusersUNet, {"diffusers_unet.CHANNELS": (32, 32)}),
-        (LucidrainsUNet, {"lucidrains_unet.WIDTH": 8, "lucidrains_unet.WIDER": (1, 1)}),
-    ],
-)
-def test_a_peer_trains_and_draws_from_its_averaged_weights(
-    peer: Callable[[Setup, float], NoisePredictor],
-    small: dict[str, Any],
-    workspace: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in (SMALL | small).items():
+@pytest.fixture(params=["diffusers", "denoising-diffusion-pytorch"])
+def peer(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> NoisePredictor:
+    """A small network of another library, untrained."""
+    build, small = {
+        "diffusers": (DiffusersUNet, {"diffusers_unet.CHANNELS": (32, 32)}),
+        "denoising-diffusion-pytorch": (LucidrainsUNet, {"lucidrains_unet.WIDTH": 8, "lucidrains_unet.WIDER": (1, 1)}),
+    }[request.param]
+    for name, value in {"noise_predictor.SAMPLING_STEPS": 3, **small}.items():
         monkeypatch.setattr(f"benchmarks.{name}", value)
-    contender = peer(SETUP, 0.001)
-    before = assert_draws_repeat(contender)
-    assert contender.step(0.5)
-    assert contender.step(0.5)
-    assert not torch.equal(contender.draw(LABELS, SEEDS), before)
-    assert contender.loss().requires_grad
+    made: NoisePredictor = build(SETUP, Recipe(lr=0.001, batch=8))
+    return made
+
+
+NOISE = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+X0 = NOISE.flip(3).clamp(-1.0, 1.0)
+TIMES = torch.tensor([3, 50, 400, 900])
+CLASSES = torch.tensor([0, 3, 6, 9])
+of_diffusers = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@of_diffusers
+def test_a_peer_trains_and_draws(peer: NoisePredictor) -> None:
+    before = assert_draws_repeat(peer)
+    assert peer.batch == 8
+    assert peer.step(0.5)
+    assert peer.step(0.5)
+    assert not torch.equal(peer.draw(LABELS, SEEDS), before)
+    assert peer.loss().requires_grad
+
+
+@of_diffusers
+def test_a_peer_draws_from_its_averaged_weights(peer: NoisePredictor) -> None:
+    assert peer.step(0.5)
+    drawn = peer.draw(LABELS, SEEDS)
+    with torch.no_grad():
+        for weights in peer.weights:
+            weights.fill_(float("nan"))
+    assert torch.equal(peer.draw(LABELS, SEEDS), drawn)
+
+
+@of_diffusers
+def test_a_peer_is_told_the_class_in_training_and_drawing(peer: NoisePredictor) -> None:
+    peer.draw(LABELS, SEEDS)  # the average takes the weights over
+    others = (CLASSES + 1) % 10
+    losses = [peer.error(X0, NOISE, TIMES, labels).item() for labels in (CLASSES, others)]
+    guesses = [peer.predict(X0, TIMES, labels) for labels in (CLASSES, others)]
+    assert losses[0] != losses[1]
+    assert not torch.equal(*guesses)
+
+
+@of_diffusers
+def test_a_peer_that_tells_the_noise_has_no_loss(peer: NoisePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(x: Tensor, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(sample=NOISE) if isinstance(peer, DiffusersUNet) else NOISE
+
+    monkeypatch.setattr(peer.network, "forward", answer)
+    assert peer.error(X0, NOISE, TIMES, CLASSES).item() == 0.0
+
+
+@of_diffusers
+def test_a_peers_solver_ends_at_the_images_whose_noise_it_is_told(
+    peer: NoisePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = torch.linspace(-1.0, 1.0, 28 * 28).view(1, 1, 28, 28)
+
+    def noise(x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        sigma = peer.solver.sigmas[peer.solver.step_index or 0]
+        alpha = (1.0 + sigma**2) ** -0.5
+        return (x - alpha * wanted) / (alpha * sigma)
+
+    monkeypatch.setattr(peer, "predict", noise)
+    grey = peer.draw(LABELS, SEEDS).float()
+    assert_close(grey, (127.5 * (wanted[:, 0] + 1.0)).expand_as(grey), atol=1.0, rtol=0.0)
 
 
 def test_the_peer_without_a_solver_is_drawn_by_one_of_its_own_noise_schedule(workspace: Path) -> None:
-    assert_close(LucidrainsUNet(SETUP, 0.001).solver.alphas_cumprod, new_diffusion(0).alphas_cumprod)
+    assert_close(
+        LucidrainsUNet(SETUP, Recipe(lr=0.001, batch=8)).solver.alphas_cumprod, new_diffusion(0).alphas_cumprod
+    )
 
 
 def test_the_peers_rate_rises_and_falls_once() -> None:

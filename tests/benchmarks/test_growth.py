@@ -45,7 +45,7 @@ def test_a_wider_network_and_a_larger_batch_take_more(workspace: Path, monkeypat
     work = [cost.gflops * cost.step_ms for cost in (small, wide, many)]
     assert work[2] == pytest.approx(2.0 * work[0], rel=1e-4)
     assert work[1] > 2.0 * work[0]
-    assert min(small.step_ms, small.gflops, small.peak_memory_mb) > 0.0
+    assert min(small.step_ms, small.gflops, small.step_memory_mb) > 0.0
 
 
 def test_a_training_that_ends_too_soon_is_not_timed(workspace: Path) -> None:

@@ -1,27 +1,33 @@
 """A side-by-side run writes its tables, and survives an entry that fails."""
 
 import subprocess
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
-from benchmarks import record, run
-from benchmarks.contenders import ENTRIES
+from benchmarks import run
+from benchmarks.circumstances import Circumstances
+from benchmarks.contenders import ENTRIES, Entry
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
-from benchmarks.outcomes import Failure
-from benchmarks.record import RECORD, SOUGHT, Results, last_results, page, summary
+from benchmarks.outcomes import Failure, Outcome
+from benchmarks.record import SOUGHT, Results, page, summary
 from benchmarks.run import require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
-from tasks.errors import ConfigError, MissingResourceError
+from benchmarks.unfinished import Unfinished
+from flows.pipeline import single_builder
+from tasks.errors import MissingResourceError, TryAgainError
 from tasks.files import write_json, write_text
-from tasks.side_by_side import side_by_side_table
+from tasks.judge import CARD
+from tasks.side_by_side import TOLD, side_by_side_table
 from tasks.train import run_config
 from tasks.weights import write_card
 from tests.benchmarks.invented import checks, outcome, quality
@@ -30,15 +36,13 @@ from tests.benchmarks.test_contenders import SETUP
 OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
 SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps")
 FAST = outcome("peer", (10.0, 70.0), (20.0, 60.0), settings="fast steps")
+HERE = Circumstances("a machine", "float32", {"peer": "1.2"}, "c0de", "c1a0", 0.95, {})
 RESULTS = Results(
     limits=Limits(seconds=20.0, images=100),
+    circumstances=HERE,
     outcomes=[OWN, SLOW, FAST],
     failures=[Failure("other", "ValueError: no such thing")],
     real=quality(0.5, 0.9),
-    precision="float32",
-    machine="a machine",
-    versions={"peer": "1.2"},
-    code="c0de",
     samplers=[SamplerResult("Heun", 5, 41.6, quality(2.0, 0.8))],
     training_costs=[TrainingCost(32, 0.5, 300_000, 64.0, 40.2, 900.4)],
     image_costs=[ImageCost(1000, 3.14, 2.71)],
@@ -78,7 +82,8 @@ def test_the_page_tells_everything_once() -> None:
     assert "| 1,000 | 3.1 | 2.7 |" in text
     assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
     assert "- other failed: ValueError: no such thing" in text
-    assert text.endswith("\na machine, peer 1.2, code c0de.\n")
+    ended = "Trainings ended between 2026-11-29 10:00 and 2026-11-29 10:00 (UTC)."
+    assert text.endswith(f"\na machine, peer 1.2, code c0de. {ended}\n")
 
 
 def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
@@ -89,15 +94,24 @@ def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
     )
 
 
-def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samplers that fail cost the comparison nothing; a step whose process was killed stands among the failures."""
-    killed = Failure("training at 128 x 1", "its process ended with code -9")
-    samplers: list[object] = [RESULTS.samplers, MemoryError()]
+@pytest.fixture
+def invented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A run in an empty folder whose measurements take no time; the first entry comes to something."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Circumstances, "of", lambda _: HERE)
     monkeypatch.setattr(run, "result_of", lambda entry, _: OWN if entry == ENTRIES[0] else RESULTS.failures[0])
     monkeypatch.setattr(run, "Referee", lambda *_: SimpleNamespace(real=lambda: RESULTS.real))
-    monkeypatch.setattr(run, "sampler_results", Mock(side_effect=samplers))
-    monkeypatch.setattr(run, "training_costs", lambda _: iter([*RESULTS.training_costs, killed]))
+    monkeypatch.setattr(run, "sampler_results", lambda *_: RESULTS.samplers)
+    monkeypatch.setattr(run, "training_costs", lambda _: iter(RESULTS.training_costs))
     monkeypatch.setattr(run, "image_costs", lambda _: RESULTS.image_costs)
+    return monkeypatch
+
+
+def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(invented: pytest.MonkeyPatch) -> None:
+    """Samplers that fail cost the comparison nothing; a step whose process was killed stands among the failures."""
+    killed = Failure("training at 128 x 1", "its process ended with code -9")
+    invented.setattr(run, "training_costs", lambda _: iter([*RESULTS.training_costs, killed]))
+    invented.setattr(run, "sampler_results", Mock(side_effect=[RESULTS.samplers, MemoryError()]))
     first, second, third = run.measured(RESULTS.limits, SETUP)
     assert (first.outcomes, first.samplers, "How cost grows" in page(first)) == ([OWN], [], False)
     assert (second.samplers, "| Heun | 5 |" in page(second)) == (RESULTS.samplers, True)
@@ -109,57 +123,79 @@ def test_each_part_of_a_run_is_told_as_soon_as_it_is_known(monkeypatch: pytest.M
         next(again)
 
 
-def test_the_record_can_be_read_back() -> None:
-    assert RECORD.validate_json(RECORD.dump_json(RESULTS)) == RESULTS
-
-
-def test_one_contender_is_measured_again_and_the_others_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_goes_on_with_the_entries_that_are_left(
+    invented: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(record, "FOLDER", tmp_path)
-    with pytest.raises(MissingResourceError, match=r"results.json: is missing; .*; do run `make bench`"):
-        last_results()
-    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}, "c0de"))
-    own, course, peer = (
-        outcome("flagship", (9.0, 4.0)),
-        outcome("course", (9.0, 80.0)),
-        outcome("diffusers", (9.0, 50.0)),
-    )
-    others = [Failure("diffusers", "lost"), Failure("flagship", "old")]
-    write_json(
-        tmp_path / "results.json",
-        RECORD.dump_python(replace(RESULTS, outcomes=[course, peer], failures=others), mode="json"),
-    )
-    asked: list[str] = []
-    monkeypatch.setattr(run, "result_of", lambda entry, _: asked.append(entry.name) or own)
-    seen_now = [RESULTS.real]
-    monkeypatch.setattr(run, "Referee", lambda *_: SimpleNamespace(real=lambda: seen_now[-1]))
-    found = run.measured_again("flagship", RESULTS.limits, SETUP)
-    assert asked == ["flagship"]
-    assert (found.outcomes, found.failures) == ([own, course, peer], others[:1])
-    assert (found.samplers, found.image_costs) == (RESULTS.samplers, RESULTS.image_costs)
-    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
-        run.measured_again("flagship", replace(RESULTS.limits, images=200), SETUP)
-    seen_now.append(replace(RESULTS.real, fid=RESULTS.real.accuracy))  # by another critic
-    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
-        run.measured_again("flagship", RESULTS.limits, SETUP)
-    seen_now.pop()
-    monkeypatch.setattr(run, "circumstances", lambda _: ("float32", "a machine", {"peer": "1.2"}, "another"))
-    with pytest.raises(ConfigError, match="--again: would add to a run of another kind"):
-        run.measured_again("flagship", RESULTS.limits, SETUP)
-    (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(MissingResourceError, match="cannot be read"):
-        last_results()
+    """What failed is tried again, what came to something is not, and a run without failures leaves nothing behind."""
+    asked: list[Entry] = []
+
+    def result_of_entry(fails: bool) -> Callable[[Entry, Limits], Outcome | Failure]:
+        def result(entry: Entry, _: Limits) -> Outcome | Failure:
+            asked.append(entry)
+            return Failure(entry.name, "lost") if fails and entry == ENTRIES[-1] else OWN
+
+        return result
+
+    invented.setattr(run, "result_of", result_of_entry(fails=True))
+    *_, first = run.measured(RESULTS.limits, SETUP)
+    assert ([*first.failures], len(asked)) == ([Failure(ENTRIES[-1].name, "lost")], len(ENTRIES))
+    invented.setattr(run, "result_of", result_of_entry(fails=False))
+    *_, second = run.measured(RESULTS.limits, SETUP)
+    assert asked[len(ENTRIES) :] == [ENTRIES[-1]]
+    assert (second.outcomes, second.failures) == ([OWN] * len(ENTRIES), [])
+    assert "own, 900 steps: kept, trained until 2026-11-29 10:00\n" in capsys.readouterr().err
+    list(run.measured(RESULTS.limits, SETUP))
+    assert asked[len(ENTRIES) + 1 :] == list(ENTRIES)
+
+
+def test_what_was_measured_in_other_circumstances_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Unfinished(RESULTS.limits, HERE).keep(ENTRIES[1], OWN)
+    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[1]) == OWN
+    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[0]) is None
+    assert Unfinished(RESULTS.limits, replace(HERE, code="beef")).outcome(ENTRIES[1]) is None
+    assert Unfinished(replace(RESULTS.limits, images=200), HERE).outcome(ENTRIES[1]) is None
+    (damaged,) = tmp_path.rglob("1.json")
+    damaged.write_text("{")
+    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[1]) is None
+
+
+def test_what_changes_while_contenders_are_trained_stops_the_run(invented: pytest.MonkeyPatch) -> None:
+    """The training in which it changed is not kept, since nobody knows what it saw."""
+    now = [HERE]
+    invented.setattr(Circumstances, "of", lambda _: now[-1])
+
+    def result(entry: Entry, _: Limits) -> Outcome:
+        if entry == ENTRIES[1]:
+            now.append(replace(HERE, critic="d1ff"))
+        return OWN
+
+    invented.setattr(run, "result_of", result)
+    with pytest.raises(TryAgainError, match=r"critic changed while contenders were trained; .*; do run `make bench`"):
+        next(run.measured(RESULTS.limits, SETUP))
+    kept = [Unfinished(RESULTS.limits, HERE).outcome(entry) for entry in ENTRIES[:2]]
+    assert kept == [OWN, None]
+
+
+def test_no_build_runs_beside_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run"])
+    monkeypatch.setattr(run, "prepare_environment", lambda: None)
+    monkeypatch.setattr("flows.stage.LOCK_SECONDS", 0.0)
+    with single_builder(None), pytest.raises(TryAgainError, match="is held by another process"):
+        run.main()
 
 
 def test_the_report_tells_of_the_better_tries() -> None:
     found = summary(RESULTS)
+    assert found.keys() == TOLD
     assert found["machine"] == "a machine, peer 1.2, code c0de"
     rows = [line.replace("\\", "") for line in side_by_side_table(found).splitlines()]
     assert rows[0] == "| Contender | Training, images/s | To FID 10 | To FID 5 | To FID 3 | FID at the end |"
     assert rows[2] == "| own | 500 | 14 s | 20 s | not within 20 s | 5.00 (2.50 to 10.00) |"
     assert rows[3].startswith("| peer | 500 | not within 20 s | not within 20 s | not within 20 s | 60.0 (30.0 to")
-    assert len(rows) == 4
+    assert rows[4].startswith("| real test images |")
+    assert len(rows) == 5
 
 
 def test_the_figure_is_drawn_also_where_nothing_came_to_anything(tmp_path: Path) -> None:
@@ -186,18 +222,21 @@ def test_whatever_a_process_leaves_is_a_result(
 
 def test_a_folder_without_a_finished_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(MissingResourceError, match=r"artifacts/critic: is missing; .*; do run `make report`"):
-        require_build(SETUP.params)
-    for path in (
-        "artifacts/critic/model.json",
-        "artifacts/flagship/model.safetensors",
-        "data/prepared/train.npz",
-        "data/prepared/test.npz",
+    with pytest.raises(
+        MissingResourceError, match=r"artifacts/critic/model.json: is missing; .*; do run `make report`"
     ):
+        require_build(SETUP.params)
+    for path in ("artifacts/flagship/model.safetensors", "data/prepared/train.npz", "data/prepared/test.npz"):
         write_text(tmp_path / path, "")
     config = run_config(SETUP.params.variant("flagship"), SETUP.params.compute, SETUP.params.seed)
     write_card("flagship", {"config": config})
+    critic = {"seed": SETUP.params.seed, "data_sha256": config["data_sha256"], "config": asdict(SETUP.params.critic)}
+    write_json(CARD, critic)
     require_build(SETUP.params)
+    write_json(CARD, {**critic, "config": {**critic["config"], "steps": 1}})
+    with pytest.raises(MissingResourceError, match=r"critic.*another configuration \(steps\); .*; do run"):
+        require_build(SETUP.params)
+    write_json(CARD, critic)
     write_card("flagship", {"config": {**config, "code_sha256": "of an earlier day"}})
     with pytest.raises(MissingResourceError, match=r"another configuration \(code_sha256\); .*; do run"):
         require_build(SETUP.params)

@@ -321,6 +321,9 @@ def write_critic() -> None:
 COMPARED = {
     "machine": "a machine of some kind",
     "precision": "float32",
+    "confidence": 0.95,
+    "variants": {},
+    "real": {"value": 0.5, "low": 0.25, "high": 0.75},
     "seconds": 600.0,
     "images": 1000,
     "targets": [10.0, 5.0],

@@ -25,7 +25,7 @@ from tasks.params import Params
 from tasks.paths import FIGURES, REPORTS, metrics_file, table_file
 from tasks.questions import QUESTIONS, Question, left_open
 from tasks.report import DRAWN, Settings, read_measurements, report_markdown, run_report
-from tasks.side_by_side import SUMMARY, in_few_words
+from tasks.side_by_side import SUMMARY, described
 from tasks.wording import APOSTROPHE, escape, number_interval, percent_interval
 from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes, write_variant
 
@@ -188,7 +188,7 @@ def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
     tuned = replace(
         flagship,
         training=replace(flagship.training, steps=700, consistency_steps=200),
-        sampling=replace(flagship.sampling, kind="consistency", steps=2, sigma_min=1.0),
+        sampling=replace(flagship.sampling, kind="consistency", steps=2, sigma_min=1.0, sigma_max=2.0),
     )
     assert "Tuned to jump" not in source_of(params)
     source = source_of(replace(params, variants={**params.variants, "flagship": tuned}))
@@ -250,12 +250,20 @@ def test_what_no_settings_of_the_project_make_is_marked(tmp_path: Path, monkeypa
 
 def test_a_model_that_was_measured_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(tmp_path, monkeypatch)
-    told, own = read_json(SUMMARY), in_few_words(params.variants["flagship"])
+    own = params.variants["flagship"]
     said = "This build trains or samples Flagship otherwise than was measured there."
-    changed = (own.replace("UniPC", "Heun"), own.replace("16/64 channels", "32/96 channels"))
-    for settings, says in ((own, False), *((each, True) for each in changed)):
-        write_json(SUMMARY, {**told, "rows": [{**told["rows"][0], "name": "flagship", "settings": settings}]})
+    renamed = replace(own, title="Another name")
+    faster = replace(own, training=replace(own.training, lr=2.0 * own.training.lr))
+    for spec, says in ((own, False), (renamed, False), (faster, True)):
+        write_json(SUMMARY, {**read_json(SUMMARY), "variants": {"flagship": described(spec)}})
         assert (said in source_of(params)) == says
+
+
+def test_a_comparison_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = prepared(tmp_path, monkeypatch)
+    write_json(SUMMARY, {key: told for key, told in read_json(SUMMARY).items() if key != "real"})
+    with pytest.raises(IntegrityError, match=r"summary.json: does not tell real; .*; do run `make bench`, or remove"):
+        source_of(params)
 
 
 def test_an_experiment_is_compared_where_it_stops_being_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
