@@ -54,18 +54,24 @@ clean: ## Remove everything generated; the environment, the caches, the chosen p
 	rm -rf data/raw data/prepared artifacts reports builds
 	[ ! -d .work ] || find .work -mindepth 1 -maxdepth 1 ! -name precision.json -exec rm -rf {} +
 
+# Two makes at once must not install into one folder: the second waits for the first, and finds its work done. What
+# they lock is this file, which is there.
+ALONE := flock Makefile $(SHELL) -c
+INSTALL = $(ALONE) '[ $@ -nt $< ] || { python -m pip install --quiet --require-hashes -r $< && touch $@; }'
+
 .venv/.python:
-	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@$(ALONE) '[ ! -e $@ ] || exit 0; \
+	for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  "$$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null \
 	    && "$$python" -m venv .venv && touch $@ && exit 0; \
-	done; echo 'error: .venv: cannot be made; expected Python 3.11 or newer with its venv module; do install both' >&2; exit 4
+	done; \
+	echo "error: .venv: cannot be made; expected Python 3.11 or newer with its venv module; do install both" >&2; exit 4'
 
 .venv/.runtime: requirements/runtime.lock | .venv/.python
 	@echo 'Installing the environment into .venv, once: about 7 GB, in silence for some minutes'
 	@mkdir -p -m 700 .work
-	@python -m pip install --quiet --require-hashes -r $<
-	@touch $@
+	@$(INSTALL)
 
-.venv/.dev: requirements/dev.lock | .venv/.python
-	@python -m pip install --quiet --require-hashes -r $<
-	@touch $@
+# Its lock holds all of the other, of which nothing is installed again
+.venv/.dev: requirements/dev.lock | .venv/.runtime
+	@$(INSTALL)

@@ -4,8 +4,6 @@ The flagship's network, untrained, takes training steps and evaluations in proce
 it is and told to keep what is freed, in turn, so that a busy machine is as busy for both.
 """
 
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,47 +11,93 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
+from benchmarks.child import result_of_child
 from benchmarks.machine import machine_line
+from benchmarks.memory import AddedMemory
+from benchmarks.outcomes import Failure
 from benchmarks.tables import markdown_table
+from flows.environment import die_with_parent, prepare_environment
+from flows.stage import CommandLine, guarded
 from models.build import build_diffusion
 from models.diffusion import Diffusion
 from tasks.allocator import keep_freed_memory
 from tasks.config import load_params
+from tasks.errors import MissingResourceError
 from tasks.files import write_text
+from tasks.params import Params
 from tasks.precision import autocast, chosen_precision
 from tasks.reproducibility import chosen_device
 
 RESULTS = Path(__file__).with_name("ALLOCATOR.md")
-ROUNDS, REPEATS, WARM_UP = 5, 40, 5
-TRIAL = "trial"
-Times = dict[str, float]
+ROUNDS, REPEATS, WARM_UP = 6, 40, 5
+DEFAULT, KEPT = "default", "kept"
+Figures = dict[str, float]
+FIGURES: TypeAdapter[Figures] = TypeAdapter(Figures)
 
 
 def main() -> None:
-    """Run a trial where the command line says so; else run all and write the table."""
-    if sys.argv[1:2] == [TRIAL]:
-        sys.stdout.write(json.dumps(measured(kept=sys.argv[2] == "kept")))
+    """Measure all and write the table, or measure one setting where the command line says which.
+
+    Raises:
+        ConfigError: an option or a parameter is wrong.
+        MissingResourceError: a measurement came to nothing, or the C library cannot be told to keep memory.
+    """
+    options = command_line().parse_args()
+    prepare_environment()
+    params = load_params()
+    torch.set_num_threads(params.compute.threads)
+    if options.trial:
+        die_with_parent()
+        sys.stdout.write(f"\n{FIGURES.dump_json(measured(params, options.trial == KEPT)).decode()}\n")
         return
-    pairs = [(process("default"), process("kept")) for _ in range(ROUNDS)]
-    write_text(RESULTS, page(pairs))
+    pairs = [pair(number, ["--debug"] if options.debug else []) for number in range(ROUNDS)]
+    write_text(RESULTS, page(pairs, chosen_precision(params.compute, chosen_device("cpu"))))
     sys.stdout.write(RESULTS.read_text())
 
 
-def process(setting: str) -> Times:
-    """The times that a process of its own measures."""
-    command = [sys.executable, "-m", "benchmarks.allocator", TRIAL, setting]
-    times: Times = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return times
+def command_line() -> CommandLine:
+    """The options."""
+    parser = CommandLine(prog="python -m benchmarks.allocator")
+    parser.add_argument("--trial", choices=(DEFAULT, KEPT), help="measure one setting and print its figures")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
 
 
-def measured(kept: bool) -> Times:
-    """Milliseconds of a training step's two passes and of an evaluation of 100 images, on the CPU."""
-    params = load_params()
-    torch.set_num_threads(params.compute.threads)
+def pair(number: int, options: list[str]) -> tuple[Figures, Figures]:
+    """The figures of both settings, the default's first, in processes of their own.
+
+    Args:
+        number: of the pair; every second one begins with the other setting, so that what drifts favours neither.
+        options: for the processes.
+    """
+    order = (DEFAULT, KEPT) if number % 2 == 0 else (KEPT, DEFAULT)
+    found = {setting: process(setting, options) for setting in order}
+    return found[DEFAULT], found[KEPT]
+
+
+def process(setting: str, options: list[str]) -> Figures:
+    """What a process of its own measures.
+
+    Raises:
+        MissingResourceError: nothing, for which it said why itself.
+    """
+    found = result_of_child(FIGURES, setting, "allocator", ["--trial", setting, *options])
+    if isinstance(found, Failure):
+        raise MissingResourceError(f"--trial {setting}", found.reason, "figures", "mend what it said above")
+    return found
+
+
+def measured(params: Params, kept: bool) -> Figures:
+    """What a training step's two passes and an evaluation of 100 images take on the CPU: time, and memory of both.
+
+    Raises:
+        MissingResourceError: the C library cannot be told to keep memory.
+    """
     if kept and not keep_freed_memory():
-        sys.exit("this machine's C library has no such setting")
+        raise MissingResourceError("the C library", "cannot be told to keep memory", "glibc", "measure where that is")
     spec, device = params.variant("flagship"), chosen_device("cpu")
     diffusion, precision = build_diffusion(spec.network, spec.process, seed=0), autocast(params.compute, device)
     x0, labels, keep = batch(spec.training.batch)
@@ -71,7 +115,9 @@ def measured(kept: bool) -> Times:
         with precision:
             denoised(diffusion, many, many_labels, all_kept)
 
-    return {"training step": milliseconds(step), "evaluation of 100 images": milliseconds(evaluation)}
+    memory = AddedMemory()
+    times = {"training step, ms": milliseconds(step), "evaluation of 100 images, ms": milliseconds(evaluation)}
+    return {**times, "memory at its highest, MB": memory.peak_mb}
 
 
 def denoised(diffusion: Diffusion, x: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
@@ -96,19 +142,18 @@ def milliseconds(work: Callable[[], None]) -> float:
     return 1000.0 * median(times[WARM_UP:])
 
 
-def page(pairs: list[tuple[Times, Times]]) -> str:
+def page(pairs: list[tuple[Figures, Figures]], precision: str) -> str:
     """The results for people."""
     rows = []
     for name in pairs[0][0]:
         before, after = median(first[name] for first, _ in pairs), median(second[name] for _, second in pairs)
         rows.append((name, f"{before:.1f}", f"{after:.1f}", f"{median(s[name] / f[name] for f, s in pairs):.2f}"))
-    head = ["", "as it is, ms", "told to keep it, ms", "ratio"]
-    params = load_params()
-    precision = chosen_precision(params.compute, chosen_device("cpu"))
+    head = ["", "as it is", "told to keep it", "ratio"]
     return f"""# Memory that is freed, kept
 
 The flagship's network without its optimizer, in {precision}, as the C library is and as it is told to keep it,
-from `python -m benchmarks.allocator`: medians of {ROUNDS} processes each, run in turn, of {REPEATS} repetitions.
+from `python -m benchmarks.allocator`: medians of {len(pairs)} processes each, run in turn, of {REPEATS} repetitions.
+Memory is what both take beyond that of the network. A ratio is the median of those of {len(pairs)} pairs.
 
 {markdown_table(head, rows)}
 
@@ -117,4 +162,4 @@ from `python -m benchmarks.allocator`: medians of {ROUNDS} processes each, run i
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main, "--debug" in sys.argv[1:]))

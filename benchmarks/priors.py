@@ -6,7 +6,7 @@ c_skip * x (Karras et al. 2022), so 1.00 means that nothing was gained. A networ
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from benchmarks.machine import machine_line
 from benchmarks.tables import markdown_table
+from flows.stage import CommandLine, guarded
 from models.edm import Edm
 from models.pixels import pixel_statistics
 from models.preconditioning import precondition
-from models.spec import EdmSpec
+from models.spec import EdmSpec, ProcessSpec
 from tasks.config import load_params
 from tasks.dataset import load_split
+from tasks.errors import ConfigError
 from tasks.files import write_text
 from tasks.seeds import torch_generator
 
@@ -46,18 +48,27 @@ class Row:
 
 
 def main() -> None:
-    """Measure all sizes and write the table."""
+    """Measure all sizes and write the table.
+
+    Raises:
+        ConfigError: an option or a parameter is wrong.
+        MissingResourceError: the data has not been prepared.
+    """
+    parser = CommandLine(prog="python -m benchmarks.priors")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.parse_args()
     params = load_params()
     torch.set_num_threads(params.compute.threads)
-    rows = [measured(size, params.seed) for size in SIZES]
+    flagship = params.variant("flagship").process
+    rows = [measured(mixture_of(size, flagship), params.seed) for size in SIZES]
     write_text(RESULTS, table(rows))
     sys.stdout.write(RESULTS.read_text())
 
 
-def measured(size: tuple[int, int, int], seed: int) -> Row:
+def measured(spec: EdmSpec, seed: int) -> Row:
     """Fit a mixture to the training images and try it on validation images."""
     train, val = load_split("train"), load_split("val")
-    process = Edm(torch.nn.Identity(), mixture_of(size))
+    process = Edm(torch.nn.Identity(), spec)
     pixels = pixel_statistics(train.images)
     process.fit_pixels(pixels.mean_image, pixels.std)
     start = time.monotonic()
@@ -67,7 +78,7 @@ def measured(size: tuple[int, int, int], seed: int) -> Row:
     x0 = process.encode(val.images[chosen])
     eps = torch.randn(x0.shape, generator=torch_generator(seed, "benchmark noise"))
     errors = [relative_error(process, (x0, val.labels[chosen], eps), sigma) for sigma in SIGMAS]
-    return Row(size, seconds, errors)
+    return Row((spec.components, spec.rank, spec.subspace), seconds, errors)
 
 
 @torch.no_grad()
@@ -86,12 +97,16 @@ def relative_error(process: Edm, held_out: tuple[Tensor, Tensor, Tensor], sigma:
     return float((guess.x0 - x0).square().mean() / unit)
 
 
-def mixture_of(size: tuple[int, int, int]) -> EdmSpec:
-    """A process with a mixture of that size; its density of noise levels is not used."""
+def mixture_of(size: tuple[int, int, int], process: ProcessSpec) -> EdmSpec:
+    """The process of a variant with a mixture of that size.
+
+    Raises:
+        ConfigError: it is no process with a prior.
+    """
+    if not isinstance(process, EdmSpec):
+        raise ConfigError("variants.flagship.process.kind", "is ddpm", "edm", "change it for the benchmark")
     components, rank, subspace = size
-    density = {"density": "log_normal", "log_sigma_mean": -1.2, "log_sigma_std": 1.0, "min_snr_gamma": 0.0}
-    mixture = {"prior": "mixture", "components": components, "rank": rank, "subspace": subspace}
-    return EdmSpec(kind="edm", sigma_data=0.5, **mixture, **density)  # type: ignore[arg-type]
+    return replace(process, prior="mixture", components=components, rank=rank, subspace=subspace)
 
 
 def table(rows: list[Row]) -> str:
@@ -110,4 +125,4 @@ Mean squared error of the guess on {IMAGES} validation images, in units of that 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main, "--debug" in sys.argv[1:]))

@@ -92,8 +92,9 @@ def rebuild(profile: str | None, targets: list[str]) -> Path:
     environment = _stage_environment()
     params = load_params(workspace / PARAMS)
     seconds, stages = reconcile_seconds(params), 0 if targets else count_stages(workspace, list(params.variants))
-    for name in remove_leftovers(workspace, params.variants):
-        logger.info("%s is no variant of this build any more: its outputs are removed, the cache holds them", name)
+    for name, aside in remove_leftovers(workspace, params.variants).items():
+        where = f"what the cache does not hold lies in {aside}" if aside else "the cache holds them"
+        logger.info("%s is no variant of this build any more: its outputs are removed, %s", name, where)
     try:
         repro(workspace, targets, environment, Teller(stages))
     except StageFailedError:

@@ -1,8 +1,8 @@
 """How the C library hands out memory: what a step has freed is kept for the next one.
 
 By default glibc returns large blocks to the system as soon as they are free, and every step of a network asks for the
-same ones again, page by page. What keeping them saves is in ``benchmarks/ALLOCATOR.md``; the peak of memory stays what
-it was, and so does every bit of every result.
+same ones again, page by page. What keeping them saves is in ``benchmarks/ALLOCATOR.md``. Every bit of every result
+stays what it was.
 """
 
 import ctypes

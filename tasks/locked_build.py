@@ -19,10 +19,14 @@ class LockedBuild:
 
     Every file is hashed once and every stage judged once: an object serves one look at a workspace that stands still.
     Outputs of other stages are compared by the hashes that DVC noted, without reading them.
+
+    Args:
+        workspace: the folder that holds ``dvc.lock``.
     """
 
-    def __init__(self) -> None:
-        self._stages: dict[str, Any] = read_yaml(LOCK).get("stages", {})
+    def __init__(self, workspace: Path = Path()) -> None:
+        self._workspace = workspace
+        self._stages: dict[str, Any] = read_yaml(workspace / LOCK).get("stages", {})
         outs = [(out, name) for name, entry in self._stages.items() for out in entry.get("outs", [])]
         self._made = {out["path"]: (out.get("md5"), name) for out, name in outs}
         self._sums: dict[str, str] = {}
@@ -57,7 +61,7 @@ class LockedBuild:
 
     def _reasons_against(self, name: str, entry: dict[str, Any]) -> Iterator[str]:
         for file, values in entry.get("params", {}).items():
-            today = read_yaml(Path(file))
+            today = read_yaml(self._workspace / file)
             yield from (f"{file}: {key} has changed" for key, value in values.items() if _value(today, key) != value)
         for dependency in entry.get("deps", []):
             yield from self._reasons_of_dependency(dependency["path"], dependency.get("md5"))
@@ -78,21 +82,26 @@ class LockedBuild:
 
     def _md5(self, path: str) -> str:
         if path not in self._sums:
-            self._sums[path] = dvc_md5(Path(path))
+            self._sums[path] = dvc_md5(self._workspace / path, self._workspace)
         return self._sums[path]
 
 
-def dvc_md5(path: Path) -> str:
-    """The hash by which DVC knows a file or a folder; empty if there is neither."""
+def dvc_md5(path: Path, workspace: Path = Path()) -> str:
+    """The hash by which DVC knows a file or a folder; empty if there is neither.
+
+    Args:
+        path: of it.
+        workspace: the folder that says which files in others DVC ignores.
+    """
     if path.is_dir():
-        return _folder_md5(path)
+        return _folder_md5(path, workspace / IGNORED)
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
 
 
-def _folder_md5(folder: Path) -> str:
+def _folder_md5(folder: Path, ignored: Path) -> str:
     """Hash of the list of a folder's files, those left out that DVC ignores."""
     names = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
-    lines = IGNORED.read_text().splitlines() if IGNORED.is_file() else []
+    lines = ignored.read_text().splitlines() if ignored.is_file() else []
     patterns = [line for line in lines if not line.startswith("#")]
     kept = sorted(name for name in names if not _is_ignored(name, patterns))
     listed = [{"md5": dvc_md5(names[name]), "relpath": name} for name in kept]

@@ -46,6 +46,7 @@ WITHOUT_EFFECT = {
 }
 NOT_STAGES = {
     "dvc",
+    "dvc_cache",
     "interruptions",
     "leftovers",
     "pipeline",

@@ -137,6 +137,21 @@ def test_the_stages_of_a_whole_build_are_numbered(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.splitlines() == numbered
 
 
+def test_what_becomes_of_former_variants_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from flows import pipeline
+
+    monkeypatch.setattr(pipeline, "remove_leftovers", lambda *_: {"mine": Path("/aside/mine"), "old": None})
+    for name in ("repro", "_reconcile", "show_markdown", "show_link", "mlflow_address"):
+        monkeypatch.setattr(pipeline, name, lambda *_: None)
+    with caplog.at_level(logging.INFO, "flows.pipeline"):
+        pipeline.rebuild(None, [])
+    gone = "is no variant of this build any more: its outputs are removed"
+    lost, held = f"mine {gone}, what the cache does not hold lies in /aside/mine", f"old {gone}, the cache holds them"
+    assert [entry.getMessage() for entry in caplog.records] == [lost, held]
+
+
 def test_a_line_that_prefect_records_is_shown_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
