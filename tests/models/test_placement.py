@@ -67,8 +67,18 @@ def from_noise(kind: Any, guidance: float) -> SamplerSpec:
     return replace(FLAGSHIP.sampling, kind=kind, churn=churn, start="noise", sigma_max=20.0, guidance=guidance)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("kind", ["ddpm", "ddim", "heun", "dpmpp_3m", "ipndm", "unipc", "consistency"])
+@pytest.mark.parametrize(
+    ("kind", "guidance"),
+    [
+        ("ddpm", 1.0),
+        ("ddim", 2.0),
+        ("heun", 1.0),
+        ("dpmpp_3m", 1.0),
+        ("ipndm", 1.0),
+        ("unipc", 2.0),
+        ("consistency", 1.0),
+    ],
+)
 def test_samples_are_drawn_where_the_model_and_the_labels_are(kind: str, guidance: float) -> None:
     model = placed("course" if kind in ("ddpm", "ddim") else "flagship")
     labels = torch.zeros(4, dtype=torch.int64, device=META)
