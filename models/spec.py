@@ -245,6 +245,14 @@ class TrainingSpec:
         """Whether a step, counted from 0, is one of consistency tuning."""
         return step >= self.denoising_steps
 
+    def alike(self, done: int) -> int:
+        """How many of the steps done were of the kind of the last one: denoising, or consistency tuning.
+
+        Args:
+            done: steps done, from 1.
+        """
+        return done - self.denoising_steps if self.tunes(done - 1) else done
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiscreteSamplerSpec:

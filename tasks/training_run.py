@@ -15,6 +15,7 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from models.ema import Ema
 from models.pixels import pixel_statistics
+from models.spec import TrainingSpec
 from models.training import StepReport, build_optimizers
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
@@ -31,6 +32,7 @@ class TrainingRun:
     Attributes:
         folder: where the run keeps its state between interruptions.
         config: what the state belongs to.
+        training: what was asked for.
         diffusion: the model being fitted.
         ema: its averaged copy, which becomes the result.
         optimizers: with their moments.
@@ -42,6 +44,7 @@ class TrainingRun:
 
     folder: Path
     config: dict[str, Any]
+    training: TrainingSpec
     diffusion: Diffusion
     ema: Ema[Diffusion]
     optimizers: list[Optimizer]
@@ -57,9 +60,9 @@ class TrainingRun:
         return self.seconds_before + time.monotonic() - self.started
 
     def take_in(self, report: StepReport) -> None:
-        """Follow a step that was taken."""
+        """Follow a step that was taken; weights that denoise are no part of the average of those that jump."""
         self.step = report.step
-        self.ema.update(self.diffusion, self.step)
+        self.ema.update(self.diffusion, self.training.alike(self.step))
         self.window.append(report.loss)
 
     def trained_by(self, count: int) -> None:
@@ -117,7 +120,7 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_lag)
     optimizers = build_optimizers(diffusion, spec.training)
-    run = TrainingRun(folder, config, diffusion, ema, optimizers, started=started)
+    run = TrainingRun(folder, config, spec.training, diffusion, ema, optimizers, started=started)
     if checkpoint is not None:
         run.resume(checkpoint)
     return run

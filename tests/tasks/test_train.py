@@ -28,7 +28,7 @@ from tasks.seeds import derived_seed, torch_generator
 from tasks.train import run_config, run_training
 from tasks.variants import Variant
 from tests.patience import PATIENCE
-from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, TRAINING, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, STUDENT, TRAINING, VARIANTS
 
 
 class SignalAt:
@@ -77,14 +77,6 @@ def losses(variant: str) -> pd.DataFrame:
 
 
 DROPOUT = replace(FLAGSHIP, network=replace(FLAGSHIP.network, dropout=0.3))
-
-
-STUDENT = replace(
-    FLAGSHIP,
-    training=replace(FLAGSHIP.training, consistency_steps=6),
-    sampling=replace(FLAGSHIP.sampling, kind="consistency"),
-)
-"""Killed once before its tuning and once in it."""
 
 
 @pytest.mark.parametrize("spec", [COURSE, FLAGSHIP, DROPOUT, STUDENT], ids=["course", "flagship", "dropout", "student"])

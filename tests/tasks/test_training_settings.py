@@ -20,7 +20,7 @@ from tasks.seeds import torch_generator
 from tasks.train import run_training
 from tasks.validation import Validation
 from tasks.weights import load_model
-from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, SEED, TRAINING, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, SEED, STUDENT, TRAINING, VARIANTS
 
 DEVICE = torch.device("cpu")
 SHORT = replace(COURSE, training=replace(TRAINING, steps=3, snapshots=1))
@@ -36,6 +36,16 @@ def test_the_result_is_the_average_that_was_asked_for(workspace: Path) -> None:
     for name, found in load_file("artifacts/averaged/model.safetensors").items():
         wanted = torch.stack([share * weights[name].double() for share, weights in zip(shares, raw, strict=True)])
         assert_close(found.double(), wanted.sum(dim=0), rtol=1e-5, atol=1e-7)
+
+
+def test_the_average_of_a_model_that_jumps_is_that_of_its_tuning(workspace: Path) -> None:
+    each = replace(STUDENT.training, steps=6, consistency_steps=2, snapshots=6, ema_lag=0.0)
+    for name, lag in (("raw", 0.0), ("averaged", 0.2)):
+        run_training(name, replace(STUDENT, training=replace(each, ema_lag=lag)), CPU, SEED)
+    before, last = (load_file(f"artifacts/raw/snapshots/step-{n:07d}.safetensors") for n in (5, 6))
+    for name, found in load_file("artifacts/averaged/model.safetensors").items():
+        wanted = before[name].double() / 16 + last[name].double() * 15 / 16
+        assert_close(found.double(), wanted, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
