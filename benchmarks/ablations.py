@@ -5,13 +5,14 @@ weights, batches and noise, as far as what is changed has them in common, so arm
 training is a process of its own, on the device of ``params.yaml``; ``--workers`` of them at a time. The critic of the
 build judges ``--images`` of each. A training that fails says so, and costs no other its turn. All arms come to their
 n-th training before any comes to the next, and the table is written after each, so a run may be ended when time is up.
+The same command goes on from there, and with more ``--repeats`` adds to them.
 """
 
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
@@ -22,16 +23,18 @@ from scipy.stats import t as student
 from benchmarks.arms import ARMS, Arm
 from benchmarks.child import result_of_child
 from benchmarks.contenders import Setup, setup_of
-from benchmarks.machine import machine_line
+from benchmarks.machine import code_mark, machine_line
 from benchmarks.outcomes import Failure
 from benchmarks.own import Own
 from benchmarks.quality import Referee
 from benchmarks.tables import markdown_table
+from benchmarks.unfinished import Unfinished
 from flows.environment import die_with_parent, prepare_environment
 from flows.stage import CommandLine, guarded
 from tasks.config import load_params
 from tasks.errors import ConfigError, MissingResourceError
-from tasks.files import write_text
+from tasks.files import require_file, sha256_file, write_text
+from tasks.judge import WEIGHTS
 from tasks.labels import NUM_CLASSES
 
 RESULTS = Path(__file__).with_name("ABLATIONS.md")
@@ -102,9 +105,11 @@ def main() -> None:
         sys.stdout.write(f"\n{TRAINED.dump_json(trained(ARMS[arm], repeat, size)).decode()}\n")
         return
     found: list[Trained] = []
+    judge = sha256_file(require_file(WEIGHTS))
+    unfinished = Unfinished("ablations", TRAINED, [asdict(size), machine_line(), code_mark(), judge])
     jobs = [(arm, repeat) for repeat in range(options.repeats) for arm in range(len(ARMS))]
     with ThreadPoolExecutor(options.workers) as pool:
-        for result in pool.map(partial(in_a_process, size=size), *zip(*jobs, strict=True)):
+        for result in pool.map(partial(known_or_made, unfinished, size), *zip(*jobs, strict=True)):
             found += [result] if result else []
             write_text(RESULTS, page(found, size))
     if not found:
@@ -123,6 +128,16 @@ def command_line() -> CommandLine:
     parser.add_argument("--trial", type=int, nargs=2, metavar=("ARM", "REPEAT"), help="train one and print its figures")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def known_or_made(unfinished: Unfinished[Trained], size: Size, arm: int, repeat: int) -> Trained | None:
+    """A training that an interrupted run has behind it, or what a process of its own makes of it, which is kept."""
+    part = f"{arm}-{repeat}"
+    if known := unfinished.result(part):
+        return known
+    if made := in_a_process(arm, repeat, size):
+        unfinished.keep(part, made)
+    return made
 
 
 def in_a_process(arm: int, repeat: int, size: Size) -> Trained | None:

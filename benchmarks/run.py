@@ -14,6 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from benchmarks.child import result_of_child
 from benchmarks.circumstances import Circumstances
 from benchmarks.contenders import ENTRIES, Entry, Setup, setup_on_cpu
@@ -39,6 +41,7 @@ from tasks.train import run_config
 from tasks.weights import WEIGHTS, read_card
 
 T = TypeVar("T")
+OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
 def main() -> None:
@@ -61,7 +64,7 @@ def main() -> None:
 def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
     """Take all measurements, and tell what there is after each part of them."""
     circumstances = Circumstances.of(setup)
-    unfinished = Unfinished(limits, circumstances)
+    unfinished = kept_trials(limits, circumstances)
     real = Referee(setup.params, limits.images).real()
     outcomes, failures = told_apart(trials(unfinished, limits, circumstances, setup))
     results = Results(limits, circumstances, outcomes, failures, real)
@@ -74,22 +77,27 @@ def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
         unfinished.forget()
 
 
+def kept_trials(limits: Limits, circumstances: Circumstances) -> Unfinished[Outcome]:
+    """What an interrupted run with these limits has measured in these circumstances."""
+    return Unfinished("side_by_side", OUTCOME, [asdict(limits), asdict(circumstances)])
+
+
 def trials(
-    unfinished: Unfinished, limits: Limits, circumstances: Circumstances, setup: Setup
+    unfinished: Unfinished[Outcome], limits: Limits, circumstances: Circumstances, setup: Setup
 ) -> Iterator[Outcome | Failure]:
     """What comes of all entries, one after another; of those that an interrupted run has behind it, what came of them.
 
     Raises:
         TryAgainError: something changed since the run began that results depend on.
     """
-    for entry in ENTRIES:
-        known = unfinished.outcome(entry)
+    for number, entry in enumerate(ENTRIES):
+        known = unfinished.result(str(number))
         result = known or result_of(entry, limits)
         require_unchanged(circumstances, setup)
         if known:
             sys.stderr.write(f"{known.name}, {known.settings}: kept, trained until {known.ended}\n")
         elif isinstance(result, Outcome):
-            unfinished.keep(entry, result)
+            unfinished.keep(str(number), result)
         yield result
 
 

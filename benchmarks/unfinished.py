@@ -1,43 +1,38 @@
-"""Trainings of a side-by-side run that has not come to its end, so that one that is interrupted goes on from there."""
+"""Results of a run that has not come to its end, so that one that is interrupted goes on from there."""
 
 import shutil
-from dataclasses import asdict
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchmarks.circumstances import Circumstances
-from benchmarks.contenders import ENTRIES, Entry
-from benchmarks.limits import Limits
-from benchmarks.outcomes import Outcome
 from tasks.files import sha256_json, write_json
 from tasks.paths import WORK
 
-FOLDER = WORK / "side_by_side"
-OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+T = TypeVar("T")
 
 
-class Unfinished:
-    """What has come of the entries of a run, in files.
+class Unfinished(Generic[T]):
+    """What has come of the parts of a run, in a file each.
 
     Args:
-        limits: of the run.
-        circumstances: of the run; others have files of their own.
+        run: its name.
+        kind: of the results.
+        conditions: as JSON, what they depend on; where it is another, nothing is known yet.
     """
 
-    def __init__(self, limits: Limits, circumstances: Circumstances) -> None:
-        self._folder = FOLDER / sha256_json([asdict(limits), asdict(circumstances)])[:16]
+    def __init__(self, run: str, kind: TypeAdapter[T], conditions: Any) -> None:
+        self._folder, self._kind = WORK / run / sha256_json(conditions)[:16], kind
 
-    def outcome(self, entry: Entry) -> Outcome | None:
-        """What came of an entry; None where nothing is known, or its file is damaged."""
-        path = self._folder / f"{ENTRIES.index(entry)}.json"
+    def result(self, part: str) -> T | None:
+        """What came of a part; None where nothing is known, or its file is damaged."""
         try:
-            return OUTCOME.validate_json(path.read_bytes())
+            return self._kind.validate_json((self._folder / f"{part}.json").read_bytes())
         except (OSError, ValidationError):
             return None
 
-    def keep(self, entry: Entry, outcome: Outcome) -> None:
-        """Write down what came of an entry."""
-        write_json(self._folder / f"{ENTRIES.index(entry)}.json", OUTCOME.dump_python(outcome, mode="json"))
+    def keep(self, part: str, result: T) -> None:
+        """Write down what came of a part."""
+        write_json(self._folder / f"{part}.json", self._kind.dump_python(result, mode="json"))
 
     def forget(self) -> None:
         """Remove the files, so that the next run measures everything anew."""

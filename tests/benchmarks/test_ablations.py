@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +28,10 @@ from models.edm_unet import EdmUNet
 from models.spec import EdmUNetSpec
 from models.training import Batch
 from tasks.config import PARAMS, load_params
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, MissingResourceError
 from tasks.evaluate import run_evaluation
+from tasks.files import write_text
+from tasks.judge import WEIGHTS
 from tasks.sample import run_sampling
 from tasks.train import run_training
 from tasks.variants import Variant
@@ -192,6 +195,38 @@ def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
     ]
     assert max(len(line) for line in text.splitlines() if line not in rows) <= 120
     assert "trainings of 50% of their steps, 500 images each" in " ".join(text.split())
+
+
+def test_a_run_that_was_ended_goes_on_and_is_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that came to something is not made again; one that failed is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ablations, "RESULTS", tmp_path / "ABLATIONS.md")
+    monkeypatch.setattr(ablations, "ARMS", ARMS[:2])
+    monkeypatch.setattr(ablations, "prepare_environment", lambda: None)
+    write_text(WEIGHTS, "a critic")
+    write_text(PARAMS, (ROOT / PARAMS).read_text())
+    made: list[tuple[int, int]] = []
+
+    def in_a_process(arm: int, repeat: int, size: Size) -> Trained | None:
+        made.append((arm, repeat))
+        figures = {"fid": 2.0, "accuracy": 0.9, "recall": 0.8}
+        return Trained(ARMS[arm].name, repeat, 70.0, 4, figures) if len(made) != 2 else None
+
+    monkeypatch.setattr(ablations, "in_a_process", in_a_process)
+    for repeats, wanted in ((1, [(0, 0), (1, 0)]), (1, [(1, 0)]), (2, [(0, 1), (1, 1)])):
+        made_before = len(made)
+        monkeypatch.setattr(sys, "argv", ["ablations", "--repeats", str(repeats)])
+        ablations.main()
+        assert made[made_before:] == wanted
+    assert "| as it is | 2 | 70 |" in ablations.RESULTS.read_text()
+
+
+def test_a_folder_without_a_critic_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ablations, "prepare_environment", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["ablations"])
+    with pytest.raises(MissingResourceError, match=r"artifacts/critic/model.safetensors"):
+        ablations.main()
 
 
 @pytest.mark.parametrize(("images", "share"), [(90, 1.0), (105, 1.0), (100, 0.0), (100, 1.5)])

@@ -18,11 +18,10 @@ from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Failure, Outcome
 from benchmarks.record import SOUGHT, Results, page, summary
-from benchmarks.run import require_build, result_of
+from benchmarks.run import kept_trials, require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
-from benchmarks.unfinished import Unfinished
 from flows.pipeline import single_builder
 from tasks.errors import MissingResourceError, TryAgainError
 from tasks.files import write_json, write_text
@@ -150,14 +149,15 @@ def test_a_run_goes_on_with_the_entries_that_are_left(
 
 def test_what_was_measured_in_other_circumstances_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Unfinished(RESULTS.limits, HERE).keep(ENTRIES[1], OWN)
-    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[1]) == OWN
-    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[0]) is None
-    assert Unfinished(RESULTS.limits, replace(HERE, code="beef")).outcome(ENTRIES[1]) is None
-    assert Unfinished(replace(RESULTS.limits, images=200), HERE).outcome(ENTRIES[1]) is None
+    limits = RESULTS.limits
+    kept_trials(limits, HERE).keep("1", OWN)
+    assert kept_trials(limits, HERE).result("1") == OWN
+    assert kept_trials(limits, HERE).result("0") is None
+    assert kept_trials(limits, replace(HERE, code="beef")).result("1") is None
+    assert kept_trials(replace(limits, images=200), HERE).result("1") is None
     (damaged,) = tmp_path.rglob("1.json")
     damaged.write_text("{")
-    assert Unfinished(RESULTS.limits, HERE).outcome(ENTRIES[1]) is None
+    assert kept_trials(limits, HERE).result("1") is None
 
 
 def test_what_changes_while_contenders_are_trained_stops_the_run(invented: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_what_changes_while_contenders_are_trained_stops_the_run(invented: pytes
     invented.setattr(run, "result_of", result)
     with pytest.raises(TryAgainError, match=r"critic changed while contenders were trained; .*; do run `make bench`"):
         next(run.measured(RESULTS.limits, SETUP))
-    kept = [Unfinished(RESULTS.limits, HERE).outcome(entry) for entry in ENTRIES[:2]]
+    kept = [kept_trials(RESULTS.limits, HERE).result(part) for part in ("0", "1")]
     assert kept == [OWN, None]
 
 
