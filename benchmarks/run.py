@@ -28,8 +28,7 @@ from benchmarks.samplers import sampler_results
 from benchmarks.trial import RESULT
 from benchmarks.unfinished import Unfinished
 from flows.environment import prepare_environment
-from flows.pipeline import single_builder
-from flows.stage import guarded
+from flows.stage import guarded, single_builder
 from tasks.checkpoint import differing_keys
 from tasks.config import load_params
 from tasks.errors import MissingResourceError, TryAgainError

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,7 @@ from flows.leftovers import remove_leftovers
 from flows.mirror import AFTERWARDS, mlflow_address
 from flows.observed import PARENT, crash_lost_runs, current_flow_run, run_job
 from flows.repro import StageFailedError, repro
-from flows.stage import CommandLine, guarded, single_writer
+from flows.stage import CommandLine, guarded, single_builder
 from flows.workspace import prepare_workspace, profile_params
 from tasks.clip_folder import require_model_files
 from tasks.config import PARAMS, load_params, parse_params, profile_file
@@ -71,15 +71,6 @@ def pipeline(profile: str | None = None, targets: list[str] | None = None) -> st
     with single_builder(profile):
         _open_mlflow()
         return str(rebuild(profile, targets or []))
-
-
-def single_builder(profile: str | None) -> AbstractContextManager[None]:
-    """Hold a workspace's lock.
-
-    Raises:
-        TryAgainError: the same workspace is being rebuilt elsewhere.
-    """
-    return single_writer(f"pipeline-{profile or 'project'}")
 
 
 def rebuild(profile: str | None, targets: list[str]) -> Path:

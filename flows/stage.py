@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -145,6 +145,15 @@ def single_writer(label: str) -> Iterator[None]:
     """
     with locked(LOCKS / f"{label}.lock", LOCK_SECONDS):
         yield
+
+
+def single_builder(profile: str | None) -> AbstractContextManager[None]:
+    """Hold the lock of a profile's workspace, or of the project's own folder.
+
+    Raises:
+        TryAgainError: it is being rebuilt, or measured, elsewhere.
+    """
+    return single_writer(f"pipeline-{profile or 'project'}")
 
 
 class CommandLine(argparse.ArgumentParser):

@@ -22,7 +22,7 @@ from benchmarks.run import kept_trials, require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
-from flows.pipeline import single_builder
+from flows.stage import single_builder
 from tasks.errors import MissingResourceError, TryAgainError
 from tasks.files import write_json, write_text
 from tasks.judge import CARD

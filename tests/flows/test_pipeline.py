@@ -198,7 +198,7 @@ def test_a_bad_profile_is_one_line_before_any_server_is_started(project: Path) -
 
 
 def test_the_same_workspace_is_not_rebuilt_twice_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.pipeline import single_builder
+    from flows.stage import single_builder
 
     with single_builder("demo"):
         process = program("--profile", "demo", "fetch")
