@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from scipy.stats import t as student
 
 from benchmarks.arms import ARMS, Arm
-from benchmarks.child import result_of_child
+from benchmarks.child import print_result, result_of_child
 from benchmarks.contenders import Setup, setup_of
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outcomes import Failure
@@ -102,7 +102,7 @@ def main() -> None:
     if options.trial:
         die_with_parent()
         arm, repeat = options.trial
-        sys.stdout.write(f"\n{TRAINED.dump_json(trained(ARMS[arm], repeat, size)).decode()}\n")
+        print_result(TRAINED, trained(ARMS[arm], repeat, size))
         return
     found: list[Trained] = []
     judge = sha256_file(require_file(WEIGHTS))
@@ -126,7 +126,6 @@ def command_line() -> CommandLine:
     parser.add_argument("--share", type=float, default=1.0, help="of its steps that each training takes; default: 1")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time; default: 1")
     parser.add_argument("--trial", type=int, nargs=2, metavar=("ARM", "REPEAT"), help="train one and print its figures")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

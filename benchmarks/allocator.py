@@ -14,7 +14,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from benchmarks.child import result_of_child
+from benchmarks.child import print_result, result_of_child
 from benchmarks.machine import machine_line
 from benchmarks.memory import AddedMemory
 from benchmarks.outcomes import Failure
@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(params.compute.threads)
     if options.trial:
         die_with_parent()
-        sys.stdout.write(f"\n{FIGURES.dump_json(measured(params, options.trial == KEPT)).decode()}\n")
+        print_result(FIGURES, measured(params, options.trial == KEPT))
         return
     pairs = [pair(number, ["--debug"] if options.debug else []) for number in range(ROUNDS)]
     write_text(RESULTS, page(pairs, chosen_precision(params.compute, chosen_device("cpu"))))
@@ -62,7 +62,6 @@ def command_line() -> CommandLine:
     """The options."""
     parser = CommandLine(prog="python -m benchmarks.allocator")
     parser.add_argument("--trial", choices=(DEFAULT, KEPT), help="measure one setting and print its figures")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

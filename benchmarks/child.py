@@ -49,4 +49,9 @@ def tell_result(kind: TypeAdapter[T | Failure], name: str, work: Callable[[], T]
         if debug:
             traceback.print_exc()
         result = Failure(name, " ".join(f"{type(error).__name__}: {error}".split()))
+    print_result(kind, result)
+
+
+def print_result(kind: TypeAdapter[T], result: T) -> None:
+    """Print a result where :func:`result_of_child` looks for it."""
     sys.stdout.write(f"\n{kind.dump_json(result).decode()}\n")

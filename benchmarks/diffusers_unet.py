@@ -20,7 +20,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from benchmarks.contenders import Recipe, Setup
+from benchmarks.contenders import Setup
 from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.sample import Array
@@ -37,17 +37,17 @@ class DiffusersUNet(NoisePredictor):
 
     Args:
         setup: see there.
-        recipe: peak learning rate and batch.
+        lr: peak learning rate.
     """
 
-    def __init__(self, setup: Setup, recipe: Recipe) -> None:
+    def __init__(self, setup: Setup, lr: float) -> None:
         network = new_unet(derived_seed(setup.params.seed, "weights")).to(setup.device)
         solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES, use_karras_sigmas=True, thresholding=True)
-        super().__init__(setup, recipe.batch, network, solver, f"AdamW at {recipe.lr:g}")
+        super().__init__(setup, network, solver, f"AdamW at {lr:g}")
         self._averaged = copy.deepcopy(network).eval()
-        self._noising, self._lr = DDPMScheduler(num_train_timesteps=TIMES), recipe.lr
+        self._noising, self._lr = DDPMScheduler(num_train_timesteps=TIMES), lr
         self._optimizer = torch.optim.AdamW(
-            self.weights, recipe.lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
+            self.weights, lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=True
         )
         self._ema = EMAModel(self.weights, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75, foreach=True)
 
@@ -103,6 +103,6 @@ def lr_factor(share: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (share - WARM_UP) / (1.0 - WARM_UP))))
 
 
-def build(setup: Setup, recipe: Recipe) -> DiffusersUNet:
-    """Build the network for a recipe."""
-    return DiffusersUNet(setup, recipe)
+def build(setup: Setup, lr: float) -> DiffusersUNet:
+    """Build the network for a peak learning rate."""
+    return DiffusersUNet(setup, lr)

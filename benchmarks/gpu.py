@@ -174,7 +174,6 @@ def main() -> None:
         MissingResourceError: there is no build of the profile ``gpu``, or it ran on a CPU.
     """
     parser = CommandLine(prog="python -m benchmarks.gpu")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.parse_args()
     os.chdir(built_workspace("gpu"))
     prepare_environment()

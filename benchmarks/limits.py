@@ -50,7 +50,6 @@ def command_line(module: str) -> CommandLine:
     for field in fields(Limits):
         default = field.default
         parser.add_argument(f"--{field.name}", type=type(default), default=default, help=f"default: {default:g}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

@@ -14,7 +14,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from ema_pytorch import EMA
 from torch import Tensor
 
-from benchmarks.contenders import Recipe, Setup
+from benchmarks.contenders import Setup
 from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.seeds import derived_seed
@@ -31,10 +31,10 @@ class LucidrainsUNet(NoisePredictor):
 
     Args:
         setup: see there.
-        recipe: learning rate, which stays, and batch.
+        lr: learning rate, which stays.
     """
 
-    def __init__(self, setup: Setup, recipe: Recipe) -> None:
+    def __init__(self, setup: Setup, lr: float) -> None:
         self._diffusion = new_diffusion(derived_seed(setup.params.seed, "weights"))
         self._diffusion.to(setup.device, memory_format=torch.channels_last)
         solver = DPMSolverMultistepScheduler(
@@ -43,8 +43,8 @@ class LucidrainsUNet(NoisePredictor):
             lambda_min_clipped=WEAKEST_SIGNAL,
             thresholding=True,
         )
-        super().__init__(setup, recipe.batch, self._diffusion.model, solver, f"Adam at {recipe.lr:g}")
-        self._optimizer = torch.optim.Adam(self.weights, recipe.lr, betas=(0.9, 0.99), fused=True)
+        super().__init__(setup, self._diffusion.model, solver, f"Adam at {lr:g}")
+        self._optimizer = torch.optim.Adam(self.weights, lr, betas=(0.9, 0.99), fused=True)
         self._ema = EMA(self.network, beta=0.995, update_every=1, update_after_step=0, power=0.75)
 
     def error(self, x0: Tensor, eps: Tensor, times: Tensor, labels: Tensor) -> Tensor:
@@ -71,6 +71,6 @@ def new_diffusion(seed: int) -> GaussianDiffusion:
     return GaussianDiffusion(unet, image_size=IMAGE_SIZE, timesteps=TIMES)
 
 
-def build(setup: Setup, recipe: Recipe) -> LucidrainsUNet:
-    """Build the network for a recipe."""
-    return LucidrainsUNet(setup, recipe)
+def build(setup: Setup, lr: float) -> LucidrainsUNet:
+    """Build the network for a learning rate."""
+    return LucidrainsUNet(setup, lr)

@@ -17,6 +17,12 @@ from tasks.dataset import load_split
 from tasks.sample import Array
 from tasks.seeds import torch_generator
 
+BATCH = 16
+"""That of both libraries' own example and trainer.
+
+In batches of 64 the network of diffusers sees a third more images a second, but takes a third of the steps: after 300 s
+at 5e-4 it had an FID of 57, where in batches of 16 it had 31.
+"""
 TIMES = 1000
 SAMPLING_STEPS = 20
 GRAD_CLIP = 1.0
@@ -35,20 +41,17 @@ class NoisePredictor(ABC):
 
     Args:
         setup: see there.
-        batch: training images a step.
         network: untrained, on the device of the setup.
         solver: of the peer's noise schedule.
         optimizer: its name and learning rate.
     """
 
-    def __init__(
-        self, setup: Setup, batch: int, network: nn.Module, solver: DPMSolverMultistepScheduler, optimizer: str
-    ) -> None:
+    def __init__(self, setup: Setup, network: nn.Module, solver: DPMSolverMultistepScheduler, optimizer: str) -> None:
         split = load_split("train")
         self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
-        self._order = BatchOrder(len(split), batch, setup.params.seed, setup.device)
+        self._order = BatchOrder(len(split), BATCH, setup.params.seed, setup.device)
         self.network, self.weights = network, list(network.parameters())
-        self.batch, self.evaluations = min(batch, len(split)), SAMPLING_STEPS
+        self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
         self.settings = f"steps of {self.batch}, {optimizer}, DPM-Solver++(2M)"
         self._setup, self.solver, self._done = setup, solver, 0
 

@@ -55,7 +55,6 @@ def main() -> None:
         MissingResourceError: the data has not been prepared.
     """
     parser = CommandLine(prog="python -m benchmarks.priors")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.parse_args()
     params = load_params()
     torch.set_num_threads(params.compute.threads)

@@ -7,7 +7,6 @@ grows. What came of it lies in ``RESULTS.md``, ``results.json`` and ``results.pn
 interrupted, or of which an entry failed, goes on with the entries that are left.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -32,7 +31,7 @@ from flows.stage import guarded, single_builder
 from tasks.checkpoint import differing_keys
 from tasks.config import load_params
 from tasks.errors import MissingResourceError, TryAgainError
-from tasks.files import read_json
+from tasks.files import as_json, read_json
 from tasks.judge import CARD
 from tasks.params import Params
 from tasks.paths import artifact, split_file
@@ -133,7 +132,7 @@ def require_build(params: Params) -> None:
     critic = {**asdict(params.critic), "seed": params.seed, "data_sha256": flagship["data_sha256"]}
     card = read_json(CARD)
     made = {**card["config"], **{key: card[key] for key in ("seed", "data_sha256")}}
-    _require_alike(CARD, json.loads(json.dumps(critic)), made)
+    _require_alike(CARD, as_json(critic), made)
 
 
 def _require_alike(path: Path, wanted: dict[str, Any], made: dict[str, Any]) -> None:

@@ -170,7 +170,6 @@ class _Rebuild:
 def _program() -> None:
     parser = CommandLine(prog="python -m flows.pipeline", description="Rebuild a report.")
     parser.add_argument("--profile", help="name of a file in profiles/")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("targets", nargs="*", help="stages to bring up to date; all of them if none is named")
     options = parser.parse_args()
     check_request(options.profile, options.targets)

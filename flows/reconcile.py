@@ -58,7 +58,6 @@ def main() -> NoReturn:
 
 def _program() -> None:
     parser = CommandLine(prog="python -m flows.reconcile", description="Complete MLflow from the workspace's files.")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--profile", help="name of a file in profiles/, whose build is meant")
     parser.add_argument("--quiet", action="store_true", help="say only what goes wrong")
     options = parser.parse_args()

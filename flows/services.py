@@ -123,7 +123,6 @@ def _program() -> None:
     parser.add_argument("command", choices=("up", "down", "status"))
     parser.add_argument("--prefect-port", type=int, default=PREFECT_PORT)
     parser.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args()
     prepare_environment()
     prefect = Service("prefect", options.prefect_port, "/api/health")

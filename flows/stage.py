@@ -157,7 +157,16 @@ def single_builder(profile: str | None) -> AbstractContextManager[None]:
 
 
 class CommandLine(argparse.ArgumentParser):
-    """A command line whose errors read like all others."""
+    """A command line with ``--debug``, whose errors read like all others.
+
+    Args:
+        prog: what is run.
+        description: what it does.
+    """
+
+    def __init__(self, prog: str, description: str | None = None) -> None:
+        super().__init__(prog=prog, description=description)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments in one line.
@@ -180,7 +189,6 @@ def options(function: StageFunction) -> argparse.Namespace:
     )
     if "variant" in inspect.signature(function).parameters:
         parser.add_argument("variant", help="name of a variant in params.yaml")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from tasks.errors import ConfigError, IntegrityError
-from tasks.files import sha256_file, sync_folder, write_json, write_tensors
+from tasks.files import as_json, sha256_file, sync_folder, write_json, write_tensors
 
 logger = logging.getLogger(__name__)
 KEPT = 2
@@ -107,7 +107,7 @@ def _read(header_path: Path, config: dict[str, Any]) -> Checkpoint | None:
         return None
     if not intact:
         return None
-    different = differing_keys(json.loads(json.dumps(config)), made_under)
+    different = differing_keys(as_json(config), made_under)
     if different:
         what = f"was made under another configuration ({', '.join(different[:3])})"
         raise ConfigError(str(path), what, "a checkpoint of this run", f"remove {path.parent}")

@@ -138,6 +138,11 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
+def as_json(value: Any) -> Any:
+    """A value as one reads it back from JSON: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
 def require_file(path: Path) -> Path:
     """Return ``path`` if it is a file.
 

@@ -1,6 +1,5 @@
 """The scorer as its stage leaves it in ``artifacts/scorer``: what is recorded of it, and loading what was recorded."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 
 from tasks.clip_encoder import ImageTextEncoder, load_folder, load_pretrained
 from tasks.errors import ConfigError
-from tasks.files import read_json, write_json
+from tasks.files import as_json, read_json, write_json
 from tasks.params import Compute, Scorer
 from tasks.paths import ARTIFACTS, artifact
 from tasks.reproducibility import prepare_compute
@@ -84,5 +83,5 @@ def _request(scorer: Scorer) -> dict[str, Any]:
     """What was asked for, as far as it decides which model that is, in the types of JSON."""
     content = asdict(scorer)
     keys = ("source", *IDENTITY[scorer.source])
-    request: dict[str, Any] = json.loads(json.dumps({key: content[key] for key in keys}))
+    request: dict[str, Any] = as_json({key: content[key] for key in keys})
     return request

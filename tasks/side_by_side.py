@@ -1,12 +1,11 @@
 """What ``make bench`` measured of the models beside other libraries, as the report tells it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from tasks.errors import IntegrityError
 from tasks.evidence import Evidence, Json, interval
-from tasks.files import read_json
+from tasks.files import as_json, read_json
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import sampler_name
 from tasks.variants import Variant
@@ -48,7 +47,7 @@ def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
 
 def described(spec: Variant) -> Json:
     """All of a variant on which its images or its speed depend, as JSON has it."""
-    plain: Json = json.loads(json.dumps(asdict(spec)))
+    plain: Json = as_json(asdict(spec))
     return {key: part for key, part in plain.items() if key != "title"}
 
 

@@ -1,6 +1,5 @@
 """Fit one variant: resumable at any moment, recorded row by row, stopped cleanly by signals and by bad numbers."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,7 +15,7 @@ from tasks.batches import training_batches
 from tasks.compilation import compile_network
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
-from tasks.files import sha256_file, sha256_json, write_json, write_table
+from tasks.files import as_json, sha256_file, sha256_json, write_json, write_table
 from tasks.journal import HISTORY, NOISE_LEVELS, Row
 from tasks.lineage import training_marks
 from tasks.metrics import MetricSink
@@ -129,7 +128,7 @@ def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
         "data_sha256": sha256_file(split_file("train")),
         **training_marks(compute),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(config))
+    plain: dict[str, Any] = as_json(config)
     return plain
 
 

@@ -1,6 +1,5 @@
 """A variant's finished weights and the identity card that goes with them."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from tasks.checkpoint import differing_keys
 from tasks.errors import IntegrityError
-from tasks.files import read_json, sha256_file, sha256_json, write_json, write_tensors
+from tasks.files import as_json, read_json, sha256_file, sha256_json, write_json, write_tensors
 from tasks.paths import artifact
 from tasks.variants import Variant
 
@@ -79,7 +78,7 @@ def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
         IntegrityError: it was trained with another network or process, or its card was altered.
     """
     card = read_card(variant)
-    wanted = json.loads(json.dumps({"network": asdict(spec.network), "process": asdict(spec.process)}))
+    wanted = as_json({"network": asdict(spec.network), "process": asdict(spec.process)})
     different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
     if different:
         what = f"was trained under another configuration ({', '.join(different[:3])})"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from benchmarks.contenders import ENTRIES, Recipe, Setup
+from benchmarks.contenders import ENTRIES, Setup
 from benchmarks.diffusers_unet import DiffusersUNet, lr_factor
 from benchmarks.lucidrains_unet import LucidrainsUNet, new_diffusion
 from benchmarks.noise_predictor import NoisePredictor
@@ -74,9 +74,9 @@ def peer(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.Mo
         "diffusers": (DiffusersUNet, {"diffusers_unet.CHANNELS": (32, 32)}),
         "denoising-diffusion-pytorch": (LucidrainsUNet, {"lucidrains_unet.WIDTH": 8, "lucidrains_unet.WIDER": (1, 1)}),
     }[request.param]
-    for name, value in {"noise_predictor.SAMPLING_STEPS": 3, **small}.items():
+    for name, value in {"noise_predictor.BATCH": 8, "noise_predictor.SAMPLING_STEPS": 3, **small}.items():
         monkeypatch.setattr(f"benchmarks.{name}", value)
-    made: NoisePredictor = build(SETUP, Recipe(lr=0.001, batch=8))
+    made: NoisePredictor = build(SETUP, 0.001)
     return made
 
 
@@ -143,9 +143,7 @@ def test_a_peers_solver_ends_at_the_images_whose_noise_it_is_told(
 
 
 def test_the_peer_without_a_solver_is_drawn_by_one_of_its_own_noise_schedule(workspace: Path) -> None:
-    assert_close(
-        LucidrainsUNet(SETUP, Recipe(lr=0.001, batch=8)).solver.alphas_cumprod, new_diffusion(0).alphas_cumprod
-    )
+    assert_close(LucidrainsUNet(SETUP, 0.001).solver.alphas_cumprod, new_diffusion(0).alphas_cumprod)
 
 
 def test_the_peers_rate_rises_and_falls_once() -> None:
