@@ -16,8 +16,9 @@ from models.forward import at_step, predict_x0, q_sample
 from models.guidance import guidance_of, guided
 from models.noise import ImageNoise
 from models.pixels import from_signed, to_signed
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec
 from models.schedule import build_schedule
-from models.spec import DdpmSpec, DiscreteSamplerSpec, SamplerSpec
+from models.spec import DdpmSpec
 from models.starts import ClassMoments
 from models.targets import min_snr_weight, target_of
 from models.times import stratified_uniform

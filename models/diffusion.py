@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.noise import ImageNoise
-from models.spec import SamplerSpec
+from models.sampler_spec import SamplerSpec
 from models.starts import ClassMoments
 
 

@@ -18,8 +18,9 @@ from models.noise import ImageNoise
 from models.pixels import HALF
 from models.preconditioning import c_noise
 from models.priors import build_prior
+from models.sampler_spec import STRONGEST, SamplerSpec, SigmaSamplerSpec
 from models.sigma_levels import sigma_at, sigma_grid, within
-from models.spec import STRONGEST, EdmSpec, SamplerSpec, SigmaSamplerSpec
+from models.spec import EdmSpec
 from models.starts import ClassMoments
 from models.times import sigma_quantile, stratified_uniform
 

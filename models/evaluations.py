@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import replace
 
+from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
 from models.sigma_levels import churned, sigma_grid, within
-from models.spec import SamplerSpec, SigmaSamplerSpec
 
 SAME_AS_2M = {"dpmpp_3m": 4, "ipndm": 2, "unipc": 2}
 """Up to how many steps a sampler draws the images of DPM-Solver++(2M): it first looks back at what is in sight, and

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from models.predictions import Predict, PredictInParts
+from models.sampler_spec import SamplerSpec
 from models.sigma_levels import within
-from models.spec import SamplerSpec
 
 Conditional = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(x (B, 1, H, W), level (B,), labels (B,), keep (B,)) -> prediction (B, 1, H, W); keep 0 hides the label."""

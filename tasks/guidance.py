@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from models.evaluations import evaluations, levels_guided
-from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec, TrainingSpec
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from models.spec import TrainingSpec
 from tasks.comparisons import joint_confidence
 from tasks.guides import early_state
 from tasks.params import Sweep

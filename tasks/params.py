@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.spec import MOST_STEPS, STRICT, STRONGEST, WEAKEST_START, require
+from models.sampler_spec import MOST_STEPS, STRONGEST, WEAKEST_START
+from models.spec import STRICT, require
 from tasks.errors import ConfigError
 from tasks.printable import is_printable_line
 from tasks.variants import Variant

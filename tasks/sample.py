@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from models.diffusion import Diffusion, SampleStep
 from models.evaluations import evaluations
 from models.noise import ImageNoise
-from models.spec import SamplerSpec
+from models.sampler_spec import SamplerSpec
 from models.starts import ClassMoments
 from tasks.files import write_arrays, write_json
 from tasks.guides import early_state

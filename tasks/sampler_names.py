@@ -1,6 +1,6 @@
 """What samplers and their guides are called in tables and plots."""
 
-from models.spec import DiscreteSamplerSpec, SamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec
 
 WITHOUT_CLASS = "without the class"
 

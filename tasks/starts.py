@@ -3,7 +3,7 @@
 import torch
 
 from models.diffusion import Diffusion
-from models.spec import DiscreteSamplerSpec, SamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec
 from models.starts import ClassMoments, class_moments
 from tasks.dataset import load_split
 

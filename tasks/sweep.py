@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.evaluations import evaluations, led_nowhere, levels_asked, plainest
-from models.spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec
+from models.sampler_spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.guidance import beside_unguided, guidance_rows, ways

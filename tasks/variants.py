@@ -6,18 +6,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from models.evaluations import led_nowhere, levels_asked, levels_visited
+from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from models.sigma_levels import sigma_at, within
-from models.spec import (
-    STRICT,
-    CourseUNetSpec,
-    DdpmSpec,
-    DiscreteSamplerSpec,
-    EdmSpec,
-    EdmUNetSpec,
-    SigmaSamplerSpec,
-    TrainingSpec,
-    require,
-)
+from models.spec import STRICT, CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec, TrainingSpec, require
 from tasks.printable import is_printable_line
 
 

@@ -12,8 +12,9 @@ from models.ddpm import Ddpm
 from models.edm import Edm
 from models.forward import q_sample
 from models.pixels import PixelStatistics, pixel_statistics
+from models.sampler_spec import SigmaSamplerSpec
 from models.sigma_levels import sigma_grid
-from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
+from models.spec import DdpmSpec, EdmSpec
 from tasks.dataset import load_split
 from tasks.evidence import Evidence
 from tasks.figures.style import Pixels, blank, label_columns, label_rows, montage, save_picture, show

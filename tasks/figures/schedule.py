@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from models.sampler_spec import SigmaSamplerSpec
 from models.schedule import TerminalAudit, build_schedule
 from models.sigma_levels import sigma_grid
-from models.spec import DdpmSpec, EdmSpec, SigmaSamplerSpec
+from models.spec import DdpmSpec, EdmSpec
 from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_processes
 from tasks.figures.panels import note

@@ -15,8 +15,8 @@ from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
 from models.predictions import Predict
+from models.sampler_spec import SigmaSamplerSpec
 from models.sigma_levels import sigma_grid
-from models.spec import SigmaSamplerSpec
 from models.training import Batch, Learner, build_optimizers, lr_factor, train_steps
 from tests.models.processes import ddpm, edm
 from tests.models.test_training import SPEC, Scaled

@@ -11,8 +11,8 @@ from models.diffusion import Draw
 from models.discrete_samplers import looking
 from models.forward import at_step
 from models.noise import ImageNoise
+from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from models.schedule import linear_schedule
-from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from models.starts import class_moments
 from models.targets import Prediction, Target, min_snr_weight, read_answer, target_of
 from tests.models.processes import ddpm

@@ -12,7 +12,7 @@ from models.diffusion import Draw
 from models.edm import Edm
 from models.noise import ImageNoise
 from models.preconditioning import c_noise, precondition
-from models.spec import DiscreteSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec
 from models.times import sigma_quantile
 from tests.models.processes import edm
 

@@ -16,7 +16,7 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion, Draw
 from models.edm import Edm
 from models.noise import ImageNoise
-from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tests.tasks.small_variants import COURSE, FLAGSHIP, VARIANTS
 
 META = torch.device("meta")

@@ -18,9 +18,9 @@ from models.edm import Edm
 from models.heun import heun
 from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
+from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from models.schedule import linear_schedule
 from models.sigma_levels import sigma_grid
-from models.spec import DiscreteSamplerSpec, SigmaSamplerSpec
 from tests.models.processes import ddpm, edm, unled
 
 SEEDS, LABELS = [3, 14], torch.tensor([0, 0])

@@ -13,7 +13,7 @@ from models.diffusion import Diffusion, SampleStep
 from models.edm import Edm
 from models.evaluations import evaluations, levels_asked, levels_visited
 from models.noise import ImageNoise
-from models.spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tests.models.processes import ddpm, edm
 
 DDPM = ddpm(12, 0.01, 0.4)

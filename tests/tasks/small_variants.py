@@ -2,13 +2,8 @@
 
 from dataclasses import replace
 
-from models.spec import (
-    CourseUNetSpec,
-    DiscreteSamplerSpec,
-    EdmUNetSpec,
-    SigmaSamplerSpec,
-    TrainingSpec,
-)
+from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from models.spec import CourseUNetSpec, EdmUNetSpec, TrainingSpec
 from tasks.params import Compute
 from tasks.variants import Variant
 from tests.models.processes import ddpm, mixture_edm

@@ -17,6 +17,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
+import models.sampler_spec
 import models.spec
 import tasks.params
 from models.spec import require
@@ -259,29 +260,40 @@ def test_values_that_do_not_fit_together_are_one_line_too(values: dict[str, Any]
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("module", [models.spec, tasks.params], ids=["spec", "params"])
+@pytest.mark.parametrize("modules", [(models.spec, models.sampler_spec), (tasks.params,)], ids=["specs", "params"])
 def test_every_requirement_is_failed_by_one_of_these_values(
-    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+    modules: tuple[ModuleType, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that no new one comes without its case."""
-    failed: set[int] = set()
+    failed: set[tuple[str, int]] = set()
 
     def noting(condition: bool, key: str, expected: str) -> None:
         if not condition:
-            failed.add(sys._getframe(1).f_lineno)
+            caller = sys._getframe(1)
+            failed.add((caller.f_globals["__name__"], caller.f_lineno))
         require(condition, key, expected)
 
-    monkeypatch.setattr(module, "require", noting)
+    for module in modules:
+        monkeypatch.setattr(module, "require", noting)
     whole, reader = TypeAdapter(Params), YAML(typ="safe", pure=True)
     wrong = [{key: reader.load(text)} for key, text, _ in BAD_VALUES] + [values for values, _ in BAD_TOGETHER]
     for values in wrong:
         with contextlib.suppress(ValidationError):
             whole.validate_json(json.dumps(changed(values)))
-    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
-    required = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "require"]
+    required = [(module.__name__, call) for module in modules for call in requirements(module)]
     assert len(required) > 30
-    unmet = [call for call in required if failed.isdisjoint(range(call.lineno, (call.end_lineno or 0) + 1))]
+    unmet = [
+        call
+        for name, call in required
+        if failed.isdisjoint((name, line) for line in range(call.lineno, (call.end_lineno or 0) + 1))
+    ]
     assert [ast.unparse(call) for call in unmet] == []
+
+
+def requirements(module: ModuleType) -> list[ast.Call]:
+    """The calls of ``require`` in a module."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "require"]
 
 
 @pytest.mark.parametrize("key", ["seed", "compute.device", "variants.course.training.batch", "report.gate"])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models.course_unet import CourseUNet
-from models.spec import CourseUNetSpec, DiscreteSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec
+from models.spec import CourseUNetSpec
 from tasks.evidence import Evidence, VariantEvidence, read_evidence
 from tasks.variants import Variant
 from tests.tasks.report_workspace import build_workspace

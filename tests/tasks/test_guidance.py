@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.spec import SamplerSpec
+from models.sampler_spec import SamplerSpec
 from tasks.comparisons import joint_confidence
 from tasks.dataset import real_test_images
 from tasks.errors import IntegrityError

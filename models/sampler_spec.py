@@ -1,0 +1,135 @@
+"""How a model is sampled: typed, torch-free descriptions, read and checked like those of ``models/spec.py``."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from models.spec import STRICT, require
+
+STRONGEST = 1000.0
+"""The strongest noise, sigma, that a sampler may be asked for."""
+WEAKEST_START = 10.0
+"""The weakest noise, sigma, that may stand for noisy images: encoded ones have a standard deviation of 7.5 along their
+first principal component, which weaker noise is far too narrow for."""
+MOST_STEPS = 1000
+"""Of a sampler over sigma, and of a budget of evaluations."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscreteSamplerSpec:
+    """Samplers on the steps of a DDPM schedule: ancestral (Ho et al. 2020) or DDIM (Song et al. 2021)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["ddpm", "ddim"]
+    steps: int
+    eta: float
+    """Share of the ancestral noise in DDIM: 0 deterministic, 1 ancestral. Must be 1 for ``ddpm``."""
+    guidance: float
+    """g in w + g * (c - w), with c the model told the class: 1 is c, 0 is w."""
+    guide: Literal["unlabelled", "early"]
+    """w: the model that is not told the class, or an early state of its training that is."""
+    start: Literal["noise", "moments"]
+    """Pure noise, or noised draws from a Gaussian for each class with the moments of its training images."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps <= 10000, "steps", "a number from 1 to 10000")
+        require(0.0 <= self.eta <= 1.0, "eta", "a number from 0 to 1")
+        require(self.kind == "ddim" or self.eta == 1.0, "eta", "1 for the ddpm sampler")
+        require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        _require_guide(self)
+        told = self.start == "moments" and self.guidance == 0.0
+        require(not told, "start", "noise with guidance 0, since moments would tell the class")
+
+    @property
+    def unguided(self) -> "DiscreteSamplerSpec":
+        """The same without guidance."""
+        return replace(self, guidance=1.0, guide="unlabelled")
+
+    @property
+    def guided_interval(self) -> None:
+        """None: guidance acts at every step."""
+        return None
+
+    @property
+    def jumps(self) -> bool:
+        """False: no step goes all the way to an image."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigmaSamplerSpec:
+    """Samplers over sigma: of the probability-flow ODE, and jumps.
+
+    Heun (Karras et al. 2022), DPM-Solver++ from two and three evaluations (Lu et al. 2022), iPNDM (Zhang and Chen
+    2023), UniPC (Zhao et al. 2023), and consistency (Song et al. 2023), which suits a model that was tuned to jump.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc", "consistency"]
+    steps: int
+    churn: float
+    """S_churn of Heun's method: noise added in all steps together, in units of sigma. Must be 0 for the others."""
+    sigma_min: float
+    sigma_max: float
+    rho: float
+    """Curvature of the grid of noise levels; 7 in Karras et al. 2022, equation 5."""
+    guidance: float
+    """g in w + g * (c - w), with c the model told the class: 1 is c, 0 is w."""
+    guide: Literal["unlabelled", "early"]
+    """w: the model that is not told the class, or an early state of its training that is."""
+    guided_sigma: tuple[float, ...]
+    """Weakest and strongest noise at which guidance acts (Kynkäänniemi et al. 2024); empty: at all levels."""
+    start: Literal["noise", "prior"]
+    """Pure noise, or noisy images of the class as the process's prior knows them, both at sigma_max."""
+    mended_below: float
+    """The strongest noise at which a network is asked; above it what the process's prior guesses is the answer."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps <= MOST_STEPS, "steps", f"a number from 1 to {MOST_STEPS}")
+        require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
+        require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
+        self._require_levels()
+        require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
+        _require_guide(self)
+        told = self.start == "noise" or self.guidance > 0.0
+        require(told, "start", "noise with guidance 0, where the class may not be told")
+        whole = not self.guided_sigma or self.guidance not in (0.0, 1.0)
+        require(whole, "guided_sigma", "[] with guidance 0 or 1, which is the same at all noise levels")
+        ends = self.guided_sigma
+        ordered = not ends or (len(ends) == 2 and 0.0 <= ends[0] < ends[1] <= STRONGEST)
+        require(ordered, "guided_sigma", f"[], or two rising numbers from 0 to {STRONGEST:g}")
+
+    def _require_levels(self) -> None:
+        require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
+        require(self.sigma_max <= STRONGEST, "sigma_max", f"at most {STRONGEST:g}")
+        covered = self.start == "prior" or self.sigma_max >= WEAKEST_START
+        require(covered, "sigma_max", f"at least {WEAKEST_START:g} with start noise, since weaker noise hides no image")
+        require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", f"from sigma_min to {STRONGEST:g}")
+        # A jump by the prior alone would end in an average of images
+        learnt = not self.jumps or self.mended_below >= self.sigma_max
+        require(learnt, "mended_below", "at least sigma_max with the consistency sampler")
+        require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
+
+    @property
+    def unguided(self) -> "SigmaSamplerSpec":
+        """The same without guidance."""
+        return replace(self, guidance=1.0, guide="unlabelled", guided_sigma=())
+
+    @property
+    def guided_interval(self) -> tuple[float, float] | None:
+        """The noise levels between which guidance acts, none of them where no network is asked; None for all."""
+        if not self.guided_sigma:
+            return None if self.mended_below >= STRONGEST else (0.0, self.mended_below)
+        return self.guided_sigma[0], min(self.guided_sigma[1], self.mended_below)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether each step goes all the way to an image, for which a model must have been tuned."""
+        return self.kind == "consistency"
+
+
+SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec
+
+
+def _require_guide(sampler: SamplerSpec) -> None:
+    needed = sampler.guide == "unlabelled" or sampler.guidance not in (0.0, 1.0)
+    require(needed, "guide", "unlabelled with guidance 0 or 1, where no other model is asked")
