@@ -93,7 +93,7 @@ class Entry:
         return lambda setup: build(setup, self.option)
 
 
-RATES = (1e-4, 5e-4, 1e-3)
+RATES = (1e-4, 5e-4)
 """Tried of every other library; the first is that of the libraries' own example and trainer."""
 ENTRIES = (
     Entry("flagship", "own", "flagship"),

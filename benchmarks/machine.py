@@ -9,7 +9,7 @@ from tasks.config import PARAMS
 from tasks.files import sha256_file, sha256_json
 from tasks.precision import processor
 
-MEASURED = ("models", "tasks", "benchmarks")
+MEASURED = ("models", "tasks", "flows", "benchmarks")
 
 
 def machine_line() -> str:

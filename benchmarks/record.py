@@ -31,13 +31,14 @@ from tasks.side_by_side import SUMMARY
 FOLDER = Path(__file__).parent / "results"
 SOUGHT = (
     "The settings of the project's own variants were sought on this data, in part by this critic. Of each other "
-    "library three tries differ in learning rate: the first has that of its own example or trainer, and the best by "
+    "library two tries differ in learning rate: the first has that of its own example or trainer, and the best by "
     "this critic stands for it. They depart from example and trainer in this: their networks, made for larger "
-    "pictures, are narrowed for two cores and told the class; arithmetic is in bfloat16 where that is faster; where a"
-    " learning rate rises and falls, it does so over the whole time allowed, so what such a training reaches on the "
-    "way is not its best for that time; the average of the weights takes in every step; and images are drawn by DPM-"
-    "Solver++ in 20 steps, since 1000 steps of their own samplers would take hours. benchmarks/diffusers_unet.py and "
-    "benchmarks/lucidrains_unet.py name every choice. Each was trained once; intervals are over images."
+    "pictures, are narrowed for two cores and told the class; arithmetic is in bfloat16 where that trains the "
+    "flagship faster; where a learning rate rises and falls, it does so over the whole time allowed, so what such a "
+    "training reaches on the way is not its best for that time; the average of the weights takes in every step; and "
+    "images are drawn by DPM-Solver++ in 20 steps, since 1000 steps of their own samplers would take hours. "
+    "benchmarks/diffusers_unet.py and benchmarks/lucidrains_unet.py name every choice. Each was trained once; "
+    "intervals are over images."
 )
 
 

@@ -80,10 +80,11 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
     rates_before = _convolutions(setup)
     clock = TrainingClock()
     contender = build(setup)
-    memory, peaks = AddedMemory(), []
+    memory, peak = AddedMemory(), 0.0
 
     def look(seconds: float, images: int) -> Check:
-        peaks.append(memory.peak_mb)
+        nonlocal peak
+        peak = peak or memory.peak_mb  # later ones are of drawing too
         check = Check(seconds, images, referee.drawn(contender))
         sys.stderr.write(f"{entry.name}, {contender.settings}: FID {check.quality.fid.value:.2f} at {seconds:.0f} s\n")
         return check
@@ -98,7 +99,7 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
         images_per_second=median_rate(marks),
         gflop_per_image=flops(lambda: torch.autograd.backward(contender.loss())) / contender.batch / 1e9,
         convolution_gflops={name: max(rate, rates_before[name]) for name, rate in _convolutions(setup).items()},
-        step_memory_mb=peaks[0],  # later ones are of drawing too
+        step_memory_mb=peak,
         ended=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     )
 

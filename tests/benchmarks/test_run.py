@@ -88,7 +88,7 @@ def test_the_page_tells_everything_once() -> None:
 def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
     assert "no more are drawn" not in page(RESULTS)
     glanced = [replace(OWN, checks=(replace(OWN.checks[0], look=replace(OWN.checks[0].look, judged=50)),)), SLOW]
-    assert "Where 500 of them already have an FID above 20, no more are drawn." in " ".join(
+    assert "Where 500 of them already have an FID above 12.5, no more are drawn." in " ".join(
         page(replace(RESULTS, outcomes=glanced)).split()
     )
 
