@@ -106,12 +106,13 @@ def main() -> None:
         return
     found: list[Trained] = []
     judge = sha256_file(require_file(WEIGHTS))
-    unfinished = Unfinished("ablations", TRAINED, [asdict(size), machine_line(), code_mark(), judge])
+    conditions = [asdict(size), options.workers, machine_line(), code_mark(), judge]
+    unfinished = Unfinished("ablations", TRAINED, conditions)
     jobs = [(arm, repeat) for repeat in range(options.repeats) for arm in range(len(ARMS))]
     with ThreadPoolExecutor(options.workers) as pool:
         for result in pool.map(partial(known_or_made, unfinished, size), *zip(*jobs, strict=True)):
             found += [result] if result else []
-            write_text(RESULTS, page(found, size))
+            write_text(RESULTS, page(found, size, options.workers))
     if not found:
         what, do = "holds no result, since every training failed", "mend what each of them said above"
         raise MissingResourceError(str(RESULTS), what, "one result", do)
@@ -172,14 +173,14 @@ def figures_of(own: Own, setup: Setup, images: int) -> dict[str, float]:
     return {name: float(found[name]) for name in FIGURES}
 
 
-def page(found: Sequence[Trained], size: Size) -> str:
+def page(found: Sequence[Trained], size: Size, workers: int = 1) -> str:
     """The results for people."""
     head = ["", "trainings", "s", "evaluations", "FID", "beside", "more", "class accuracy", "recall"]
     rows = [row for arm in ARMS if (row := _row(arm, found))]
     return f"""# What the flagship's settings are worth
 
 From `python -m benchmarks.ablations`: means over trainings of {size.share:.0%} of their steps, {size.images} images
-each, judged by the build's critic; *s* are the seconds of a training.
+each, judged by the build's critic; *s* are the seconds of a training, {workers} at a time.
 *More* is the mean difference of FID from the arm under *beside*, which differs in one part alone (network, noising,
 training, sampling or batches), between trainings of the same number; these share first weights, batches and noise as
 far as what is changed has them in common. Its {CONFIDENCE:.0%} interval (Student's t) is not adjusted for the number of

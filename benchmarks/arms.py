@@ -100,7 +100,8 @@ class Arm:
         changes: new values by group of the variant and setting; empty for the flagship as it is.
         arrange: what becomes of the batches, where these change.
         rewire: changes the network, where no setting does.
-        beside: the arm that it is compared with, which differs from it in one thing.
+        beside: the arm that it is compared with, which differs from it in one part: network, process, training,
+            sampling or batches.
     """
 
     name: str
@@ -117,11 +118,12 @@ class Arm:
 
 ARMS = (
     Arm("as it is", {}),
-    Arm("sampled from noise, 10 evaluations", {"sampling": FROM_NOISE}),
+    Arm("DPM-Solver++(2M) in place of UniPC", {"sampling": {"kind": "dpmpp_2m"}}),
+    Arm("sampled from noise by DPM-Solver++(2M), 10 evaluations", {"sampling": FROM_NOISE}),
     Arm(
         "cosine density, sampled likewise",
         {"process": COSINE, "sampling": FROM_NOISE},
-        beside="sampled from noise, 10 evaluations",
+        beside="sampled from noise by DPM-Solver++(2M), 10 evaluations",
     ),
     Arm(
         "no mixture, both likewise",

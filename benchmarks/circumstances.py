@@ -54,5 +54,5 @@ class Circumstances:
     @property
     def line(self) -> str:
         """The machine, the versions of the peers, and the mark of the code."""
-        peers = (f"{peer} {number}" for peer, number in self.versions.items())
+        peers = (f"{peer} {number}" for peer, number in sorted(self.versions.items()))
         return ", ".join([self.machine, *peers, f"code {self.code}"])

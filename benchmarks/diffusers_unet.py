@@ -20,7 +20,8 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from benchmarks.contenders import Setup
-from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
+from benchmarks.noise_predictor import TIMES, NoisePredictor
+from benchmarks.weights import seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.sample import Array
 from tasks.seeds import derived_seed

@@ -1,7 +1,8 @@
 """What a GPU makes of the flagship: ``python -m benchmarks.gpu``, after ``make gpu``; written to ``GPU.md``.
 
-Training as the train stage does it, with torch's own kernels and with compiled ones, and sampling; in images a second,
-and as shares of what the same card does in products of large matrices and in convolutions of the network's sizes.
+Steps of training as the train stage takes them, with torch's own kernels and with compiled ones, and sampling; in
+images a second, and as shares of what the same card does in products of large matrices and in convolutions of the
+network's sizes.
 """
 
 import copy
@@ -23,6 +24,7 @@ from flows.environment import prepare_environment
 from flows.stage import CommandLine, guarded
 from flows.workspace import built_workspace
 from models.diffusion import Diffusion
+from models.ema import Ema
 from models.evaluations import evaluations
 from models.training import Learner, build_optimizers, train_steps
 from tasks.batches import training_batches
@@ -48,7 +50,7 @@ SAMPLING_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingSpeed:
     """How fast training goes.
 
     Attributes:
@@ -109,23 +111,22 @@ class GpuBench:
         """A copy of the untrained model."""
         return copy.deepcopy(self._fresh)
 
-    def training(self, kernels: str, prepare: Callable[[Diffusion], None]) -> Trained:
+    def training(self, kernels: str, prepare: Callable[[Diffusion], None]) -> TrainingSpeed:
         """Time training after ``prepare`` did what it wants to the model."""
-        diffusion, training = self.diffusion(), self.variant.training
+        diffusion, spec = self.diffusion(), replace(self.variant.training, steps=LONGEST)
+        ema = Ema(diffusion, spec.ema_lag)
         prepare(diffusion)
-        spec = replace(training, steps=LONGEST)
         batches = training_batches(diffusion, self.split, spec, self.params.seed, 0, self.device)
-        steps = train_steps(Learner(diffusion, build_optimizers(diffusion, spec), spec, self.precision), batches)
         torch.cuda.reset_peak_memory_stats()
-        start = time.monotonic()
-        batch = next(steps).images
-        marks: list[Mark] = [(time.monotonic(), batch)]
-        while marks[-1][0] - marks[0][0] < SECONDS:
-            next(steps)
-            marks.append((time.monotonic(), marks[-1][1] + batch))
+        start, marks = time.monotonic(), list[Mark]()
+        for step in train_steps(Learner(diffusion, build_optimizers(diffusion, spec), spec, self.precision), batches):
+            ema.update(diffusion, step.step)
+            marks.append((time.monotonic(), step.step * step.images))
+            if marks[-1][0] - marks[0][0] >= SECONDS:
+                break
         rate = median_rate(marks)
         memory = torch.cuda.max_memory_allocated() / 1e9
-        return Trained(kernels, marks[0][0] - start, rate, rate * self.operations() / 1e9, memory)
+        return TrainingSpeed(kernels, marks[0][0] - start, rate, rate * self.operations() / 1e9, memory)
 
     def operations(self) -> float:
         """Floating-point operations of training on one image, counted on a few."""
@@ -190,7 +191,7 @@ def main() -> None:
     sys.stdout.write(RESULTS.read_text())
 
 
-def page(facts: Facts, trained: list[Trained]) -> str:
+def page(facts: Facts, trained: list[TrainingSpeed]) -> str:
     """The measurements for people."""
     told = f"""\
 From `make gpu`, then `python -m benchmarks.gpu`: training in batches of {facts.batch:,}, in {facts.precision}. The
@@ -202,7 +203,7 @@ network's two sizes of convolution, forward and backward, at {facts.convolution_
     return f"# The flagship on a GPU\n\n{fill(told, 120)}\n\n{table}\n\n{facts.card}; {machine_line()}.\n"
 
 
-def _cells(row: Trained, facts: Facts) -> list[str]:
+def _cells(row: TrainingSpeed, facts: Facts) -> list[str]:
     speed = [f"{row.first_s:.1f}", f"{row.images_per_second:,.0f}", f"{row.gflops / 1e3:.1f}"]
     shares = [f"{row.gflops / rate:.0%}" for rate in (facts.matrix_gflops, facts.convolution_gflops)]
     return [row.kernels, *speed, *shares, f"{row.memory_gb:.1f}"]

@@ -15,7 +15,8 @@ from ema_pytorch import EMA
 from torch import Tensor
 
 from benchmarks.contenders import Setup
-from benchmarks.noise_predictor import TIMES, NoisePredictor, seeded_weights
+from benchmarks.noise_predictor import TIMES, NoisePredictor
+from benchmarks.weights import seeded_weights
 from tasks.labels import IMAGE_SIZE, NUM_CLASSES
 from tasks.seeds import derived_seed
 

@@ -133,7 +133,7 @@ def samplers_part(results: Results) -> str:
     """What each sampler makes of the flagship; empty before that is measured."""
     if not results.samplers:
         return ""
-    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those of its sweep.
+    return f"""The flagship of this folder's build, drawn first by its own sampler and then by those that `sweep` names.
 Each speed is of one drawing: how far it lies from that of the same sampler above tells how busy the machine was.
 
 {sampler_table(results.samplers, results.real)}

@@ -79,16 +79,17 @@ def image_cost_table(costs: Sequence[ImageCost]) -> str:
 
 def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> str:
     """A line for each entry that stands in no table."""
-    worse = [(it.name, it.settings, _fid(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
+    worse = [(it.name, it.settings, fid_cell(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
     lines = [f"- {name}, {settings}: FID {fid}, worse than its better try." for name, settings, fid in worse]
     return "\n".join([*lines, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)])
 
 
 def _quality_cells(quality: Quality) -> list[str]:
-    return [_fid(quality.fid), f"{quality.accuracy.value:.3f}"]
+    return [fid_cell(quality.fid), f"{quality.accuracy.value:.3f}"]
 
 
-def _fid(interval: Interval) -> str:
+def fid_cell(interval: Interval) -> str:
+    """A distance with its interval."""
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 

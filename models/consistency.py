@@ -2,8 +2,8 @@
 
 A trained denoiser D is tuned until it gives the same answer all along the way of an image into noise, as in Geng et al.
 2024 ("Consistency models made easy"): D(x0 + t * eps; t) is drawn to D(x0 + r * eps; r) at a weaker level r of the same
-noise, which is held fixed. r / t rises towards 1 during the tuning: at first the target is close to the image itself,
-which a denoiser was trained for, and in the end the two levels are too near for the error between them to add up.
+noise, which is held fixed. r / t rises towards 1 during the tuning: at first the target is what D sees in half of the
+noise, far nearer to the image, and in the end the two levels are too near for the error between them to add up.
 """
 
 import itertools

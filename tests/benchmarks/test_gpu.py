@@ -1,6 +1,6 @@
 """The page about a GPU: shares are of the rates that stand beside them. The measuring itself needs a card."""
 
-from benchmarks.gpu import Facts, Trained, page
+from benchmarks.gpu import Facts, TrainingSpeed, page
 
 FACTS = Facts(
     card="A card",
@@ -14,7 +14,7 @@ FACTS = Facts(
 
 
 def test_shares_are_of_the_rates_beside_them() -> None:
-    row = page(FACTS, [Trained("compiled", 29.0, 20_329.4, 96_000.0, 3.46)]).splitlines()[-3]
+    row = page(FACTS, [TrainingSpeed("compiled", 29.0, 20_329.4, 96_000.0, 3.46)]).splitlines()[-3]
     assert row == "| compiled | 29.0 | 20,329 | 96.0 | 14% | 20% | 3.5 |"
 
 

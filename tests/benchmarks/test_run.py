@@ -9,28 +9,31 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from pydantic import TypeAdapter
 
 from benchmarks import run
 from benchmarks.circumstances import Circumstances
-from benchmarks.contenders import ENTRIES, Entry
+from benchmarks.contenders import ENTRIES, PEERS, Entry
 from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
+from benchmarks.noise_predictor import BATCH
 from benchmarks.outcomes import Failure, Outcome
-from benchmarks.record import SOUGHT, Results, page, summary
+from benchmarks.record import FOLDER, SOUGHT, Results, page, summary
 from benchmarks.run import kept_trials, require_build, result_of
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
 from flows.stage import single_builder
 from tasks.errors import MissingResourceError, TryAgainError
-from tasks.files import write_json, write_text
+from tasks.files import as_json, read_json, write_json, write_text
 from tasks.judge import CARD
-from tasks.side_by_side import TOLD, side_by_side_table
+from tasks.side_by_side import SUMMARY, TOLD, side_by_side_table
 from tasks.train import run_config
 from tasks.weights import write_card
 from tests.benchmarks.invented import checks, outcome, quality
 from tests.benchmarks.test_contenders import SETUP
+from tests.tasks.small_critic import ROOT
 
 OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
 SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps")
@@ -46,6 +49,18 @@ RESULTS = Results(
     training_costs=[TrainingCost(32, 0.5, 300_000, 64.0, 40.2, 900.4)],
     image_costs=[ImageCost(1000, 3.14, 2.71)],
 )
+
+
+def test_the_committed_results_are_of_these_entries_and_told_as_they_are_now() -> None:
+    """The report quotes them: of another protocol, or in other words, they would mislead it."""
+    found = TypeAdapter(Results).validate_json((FOLDER / "results.json").read_bytes())
+    assert (FOLDER / "RESULTS.md").read_text() == page(found)
+    assert read_json(ROOT / SUMMARY) == as_json(summary(found))
+    peers = [(entry.name, f"{entry.option:g}") for entry in ENTRIES if isinstance(entry.option, float)]
+    tried = [it for it in found.outcomes if it.name in PEERS]
+    assert [(it.name, it.settings.split(" at ")[1].split(",")[0]) for it in tried] == peers
+    assert all(it.settings.startswith(f"steps of {BATCH}, ") for it in tried)
+    assert {entry.name for entry in ENTRIES} == {it.name for it in found.outcomes}
 
 
 def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:
