@@ -5,7 +5,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.classifier import Classifier
 from models.pixels import to_signed
@@ -26,11 +26,11 @@ class Judge:
     """The critic at work.
 
     Args:
-        classifier: the fitted network; it is put in evaluation mode.
+        classifier: the fitted network, which answers with logits and features; it is put in evaluation mode.
         device: where it runs.
     """
 
-    def __init__(self, classifier: Classifier, device: torch.device) -> None:
+    def __init__(self, classifier: nn.Module, device: torch.device) -> None:
         self._classifier = classifier.to(device).to(memory_format=torch.channels_last).eval()
         self._device = device
 

@@ -1,0 +1,150 @@
+"""What two classifiers beside the critic say of trained models: ``python -m benchmarks.outside``, in a finished build.
+
+The judges (:mod:`benchmarks.outside_judges`) are trained where they have not been yet. Each model that the command line
+names draws ``--images`` by its own sampler, equally many of every class, from the seeds of the build; ``--profile``
+names a build in ``builds/``. Written to ``OUTSIDE.md``.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+
+from benchmarks.machine import code_mark, machine_line
+from benchmarks.outside_judges import outside_judges
+from benchmarks.tables import fid_cell, markdown_table
+from flows.environment import prepare_environment
+from flows.stage import CommandLine, guarded, single_builder
+from flows.workspace import built_workspace
+from models.evaluations import evaluations
+from models.intervals import Interval
+from tasks.config import load_params
+from tasks.distances import REFERENCE_PER_CLASS, real_features
+from tasks.errors import ConfigError
+from tasks.files import read_json, write_text
+from tasks.judge import Judge
+from tasks.labels import NUM_CLASSES
+from tasks.params import Params
+from tasks.paths import metrics_file
+from tasks.redrawn import Bench, Row, drawn_again
+from tasks.reproducibility import prepare_compute
+from tasks.sample import Array, balanced_requests, prepared_sampling
+
+RESULTS = Path(__file__).with_name("OUTSIDE.md")
+REFERENCES = REFERENCE_PER_CLASS * NUM_CLASSES
+SHARES = ("precision", "recall", "density", "coverage")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a model has drawn.
+
+    Attributes:
+        title: of the model.
+        training_s: seconds that its training took.
+        evaluations: of the network for each image.
+        images_per_second: drawn, after a first batch that is not counted.
+        images: uint8, shape (N, 28, 28).
+        labels: the classes that they should show, int64, shape (N,).
+    """
+
+    title: str
+    training_s: float
+    evaluations: int
+    images_per_second: float
+    images: Array
+    labels: Array
+
+
+def main() -> None:
+    """Have the models draw, judge their images, and write the page.
+
+    Raises:
+        ConfigError: an option or a parameter is wrong.
+        MissingResourceError: there is no such build, or a model has not been trained in it.
+        IntegrityError: a model's weights were altered.
+        TryAgainError: the build is being made, or measured.
+    """
+    options = command_line().parse_args()
+    if not 100 <= options.images <= 10_000 or options.images % NUM_CLASSES:
+        raise ConfigError("--images", "is out of range", "a multiple of 10 from 100 to 10000", "correct the value")
+    if options.profile:
+        os.chdir(built_workspace(options.profile))
+    prepare_environment()
+    with single_builder(options.profile):
+        params = load_params()
+        drawn = [drawn_by(name, params, options.images) for name in options.variants]
+        judges = outside_judges(prepare_compute(params.compute))
+        said = {name: judged_by(judge, drawn, params) for name, judge in judges.items()}
+    write_text(RESULTS, page(drawn, said, params.evaluate.confidence))
+    sys.stdout.write(RESULTS.read_text())
+
+
+def command_line() -> CommandLine:
+    """The options."""
+    parser = CommandLine(prog="python -m benchmarks.outside")
+    parser.add_argument("variants", nargs="*", default=["flagship"], help="models to judge; default: flagship")
+    parser.add_argument("--profile", help="whose build in builds/ to take; default: the project's own")
+    parser.add_argument("--images", type=int, default=10_000, help="drawn by each model; default: 10000")
+    return parser
+
+
+def drawn_by(variant: str, params: Params, images: int) -> Drawn:
+    """So many images of a variant, and how fast they came."""
+    spec = params.variant(variant)
+    sampling = prepared_sampling(variant, spec, params.sample.batch, params.compute)
+    labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
+    drawn_again(sampling, labels[: sampling.batch], seeds[: sampling.batch])
+    start = time.monotonic()
+    found = drawn_again(sampling, labels, seeds)
+    rate = images / (time.monotonic() - start)
+    training_s = float(read_json(metrics_file("train", variant))["seconds"])
+    return Drawn(spec.title, training_s, evaluations(spec.sampling), rate, found, labels)
+
+
+def judged_by(judge: Judge, drawn: Sequence[Drawn], params: Params) -> dict[str, Row]:
+    """A judge's figures of each model's images by title, and of as many real test images."""
+    evaluate, seed = params.evaluate, params.seed
+    bench = Bench(judge, real_features(judge, seed), evaluate.confidence, evaluate.neighbours, seed)
+    rows = {each.title: bench.figures(bench.look(each.images, each.labels)) for each in drawn}
+    return {**rows, "real test images": bench.real(len(drawn[0].labels) // NUM_CLASSES)}
+
+
+def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], confidence: float) -> str:
+    """The results for people."""
+    speeds = (
+        [each.title, f"{each.training_s:.0f}", f"{each.evaluations}", f"{each.images_per_second:.0f}"] for each in drawn
+    )
+    tables = "\n".join(f"## By {judge}\n\n{_judged_table(rows)}\n" for judge, rows in said.items())
+    told = f"""\
+From `python -m benchmarks.outside`: {len(drawn[0].labels):,} images of each model, equally many of every class, drawn
+by its own sampler, and as many test images, held to {REFERENCES:,} training images by two classifiers that no stage of
+the pipeline knows. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
+coverage compare equally many images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
+    return f"""# Judged by classifiers beside the critic
+
+{fill(told, 120)}
+
+{markdown_table(["", "training, s", "evaluations", "images/s"], speeds)}
+
+{tables}
+{machine_line()}, code {code_mark()}.
+"""
+
+
+def _judged_table(rows: Mapping[str, Row]) -> str:
+    head = ["", "class accuracy", "FID", *SHARES]
+    return markdown_table(head, ([title, *_cells(row)] for title, row in rows.items()))
+
+
+def _cells(row: Row) -> list[str]:
+    fid, accuracy = (Interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in ("fid", "accuracy"))
+    right = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
+    return [right, fid_cell(fid), *(f"{row[name]:.3f}" for name in SHARES)]
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, "--debug" in sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""Two classifiers of garments beside the critic, which no stage of the pipeline knows.
+
+They are of other makes than the critic and trained by another recipe: a stack of convolutions with one wide layer
+before its answer (Simonyan and Zisserman 2015), and a residual network whose blocks normalise first (He et al. 2016,
+"Identity mappings"). The last hidden vector of each is normalised to mean 0 and variance 1 per component over the
+training images, as the critic's is, and as long; so that no distance depends on the scale that a training came to.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.weights import seeded_weights
+from tasks.batches import BatchOrder
+from tasks.dataset import Split, load_split
+from tasks.errors import DivergedError
+from tasks.files import sha256_file, sha256_json, write_tensors
+from tasks.judge import Judge, as_input
+from tasks.labels import NUM_CLASSES
+from tasks.paths import WORK, project_root, split_file
+from tasks.progress import track
+from tasks.seeds import derived_seed
+
+FEATURES = 128
+SEED = 2025
+"""Of weights and order, whatever seed the build has: a judge is to be the same for all builds on the same images."""
+STEPS, BATCH = 1700, 256
+"""Eight times through the training images."""
+LR, WEIGHT_DECAY = 4e-3, 0.05
+Maker = Callable[[], nn.Module]
+
+
+class Network(nn.Module):
+    """A classifier that tells its last hidden vector beside its answer, as the critic does.
+
+    Args:
+        body: images in [-1, 1], shape (B, 1, 28, 28), to vectors of ``width`` components.
+        width: see there.
+    """
+
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        self.body = body
+        self.project = nn.Linear(width, FEATURES, bias=False)
+        self.normalise = nn.BatchNorm1d(FEATURES, affine=False)
+        self.head = nn.Linear(FEATURES, NUM_CLASSES)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, 10) and features (B, FEATURES)."""
+        features = self.normalise(self.project(self.body(x)))
+        return self.head(F.relu(features)), features
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, each of a normalised, rectified map, added to what they were made from.
+
+    Args:
+        before: its channels.
+        after: those of the sum.
+        stride: 2 halves its sides.
+    """
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
+            nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+        )
+        self.short: nn.Module = nn.Identity()
+        if (before, stride) != (after, 1):
+            self.short = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum, shape (B, ``after``, H / ``stride``, W / ``stride``)."""
+        both: Tensor = self.short(x) + self.way(x)
+        return both
+
+
+def stack() -> Network:
+    """Two convolutions at each of 28x28, 14x14 and 7x7, and every place of what is left in one vector."""
+    parts: list[nn.Module] = []
+    for before, after in ((1, 32), (32, 64), (64, 128)):
+        for inputs in (before, after):
+            parts += [nn.Conv2d(inputs, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        parts.append(nn.MaxPool2d(2))
+    return Network(nn.Sequential(*parts, nn.Flatten()), 128 * 3 * 3)
+
+
+def residual() -> Network:
+    """A block at each of 28x28, 14x14 and 7x7, and the mean over all places."""
+    blocks = [ResidualBlock(32, 32, 1), ResidualBlock(32, 64, 2), ResidualBlock(64, 128, 2)]
+    ends = [nn.BatchNorm2d(128), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return Network(nn.Sequential(nn.Conv2d(1, 32, 3, padding=1, bias=False), *blocks, *ends), 128)
+
+
+MAKERS: dict[str, Maker] = {"a stack of convolutions": stack, "a residual network": residual}
+
+
+def outside_judges(device: torch.device) -> dict[str, Judge]:
+    """Both judges by name, trained on the build's training images where they have not been yet.
+
+    Raises:
+        MissingResourceError: the data has not been prepared.
+        DivergedError: a loss is not finite.
+    """
+    split = load_split("train")
+    return {name: Judge(_known_or_fitted(name, split, device), device) for name in MAKERS}
+
+
+def _known_or_fitted(name: str, split: Split, device: torch.device) -> nn.Module:
+    path = _weights_file(name)
+    if not path.exists():
+        write_tensors(path, fitted(name, split, device).state_dict())
+    network = MAKERS[name]()
+    network.load_state_dict(safetensors.torch.load_file(path))
+    return network
+
+
+def _weights_file(name: str) -> Path:
+    """Named by all that its content follows from, but for the machine."""
+    mark = sha256_json([name, sha256_file(split_file("train")), sha256_file(Path(__file__)), torch.__version__])
+    return project_root() / WORK / "outside" / f"{mark[:16]}.safetensors"
+
+
+def fitted(name: str, split: Split, device: torch.device, steps: int = STEPS) -> nn.Module:
+    """Train a judge with AdamW, its rate in one cycle (Smith and Topin 2019), on images as they are.
+
+    Args:
+        name: of :data:`MAKERS`.
+        split: images and labels to learn.
+        device: where to train.
+        steps: of ``BATCH`` images.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    seed = derived_seed(SEED, name)
+    with seeded_weights(seed):
+        network = MAKERS[name]().to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=WEIGHT_DECAY, fused=True)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps)
+    images, labels = split.images.to(device), split.labels.to(device)
+    order = BatchOrder(len(split), BATCH, seed, device)
+    for step in track(range(steps), steps, f"training {name}"):
+        chosen = order.indices(step)
+        logits, _ = network(as_input(images[chosen]))
+        loss = F.cross_entropy(logits, labels[chosen])
+        if not math.isfinite(value := loss.item()):
+            raise DivergedError(name, f"the loss is {value} at step {step + 1}", "a finite number", "run it again")
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        cycle.step()
+    return network
