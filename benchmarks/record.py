@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.circumstances import Circumstances
-from benchmarks.figure import draw_results
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import TARGETS, Failure, Outcome, Quality, best_of
@@ -25,7 +24,9 @@ from benchmarks.tables import (
     training_cost_table,
     training_table,
 )
-from tasks.files import write_json, write_text
+from tasks.figures.side_by_side import time_to_quality
+from tasks.figures.style import save_picture, theme
+from tasks.files import as_json, write_json, write_text
 from tasks.side_by_side import SUMMARY
 
 FOLDER = Path(__file__).parent / "results"
@@ -59,8 +60,10 @@ class Results:
 def publish(results: Results) -> None:
     """Write everything that is told of results."""
     write_json(FOLDER / "results.json", TypeAdapter(Results).dump_python(results, mode="json"))
-    write_json(SUMMARY, summary(results))
-    draw_results(best_of(results.outcomes), results.real, FOLDER)
+    told = as_json(summary(results))
+    write_json(SUMMARY, told)
+    with theme():
+        save_picture(time_to_quality(told), FOLDER, "results")
     write_text(FOLDER / "RESULTS.md", page(results))
 
 
@@ -81,6 +84,7 @@ def summary(results: Results) -> dict[str, Any]:
                 "name": outcome.name,
                 "settings": outcome.settings,
                 "images_per_second": outcome.images_per_second,
+                "looks": [{"seconds": it.seconds, "fid": it.quality.fid.to_json()} for it in outcome.checks],
                 "times": [time_cell(target, outcome.checks) for target in TARGETS],
                 "fid": outcome.checks[-1].quality.fid.to_json(),
                 "judged": outcome.checks[-1].look.judged,

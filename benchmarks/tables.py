@@ -36,7 +36,7 @@ def time_cell(target: float, checks: Sequence[Check]) -> str:
     """Seconds until the FID fell to ``target``, or what is known where that lies outside the checks."""
     seconds = seconds_to(target, checks)
     if seconds is None:
-        return f"not within {checks[-1].seconds:.0f} s"
+        return f"over {checks[-1].seconds:.0f} s"
     return f"{'at most ' if seconds == checks[0].seconds else ''}{seconds:.0f} s"
 
 

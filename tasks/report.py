@@ -31,7 +31,7 @@ from tasks.params import Evaluate, Report, Scorer
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
 from tasks.settling import looks_text, reverse_rows, settling_text
-from tasks.side_by_side import measured_otherwise, side_by_side, side_by_side_table
+from tasks.side_by_side import measured_otherwise, side_by_side
 from tasks.sweep_findings import sweep_table, sweep_text
 from tasks.training_findings import head_start_text
 from tasks.variants import Variant
@@ -275,7 +275,6 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "loss_quality": findings.loss_quality_finding(evidence),
         "gate_text": gate_finding(evidence).text,
         "beside": side_by_side(evidence),
-        "beside_table": side_by_side_table,
         "measured_otherwise": measured_otherwise,
         "experiments": [(q, experiment_text(q.key, evidence, pairs, confidence)) for q in tried(evidence)],
         "balance": class_findings.balance_finding(evidence),

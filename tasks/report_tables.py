@@ -234,3 +234,15 @@ def settings_table(variant: VariantEvidence) -> Markdown:
 
 def _setting(value: object) -> str:
     return (", ".join(map(str, value)) or "[]") if isinstance(value, tuple) else str(value)
+
+
+def side_by_side_table(found: Json) -> Markdown:
+    """Seconds of training to each distance, and what was reached in the end, a row a contender, above real images."""
+    targets = [f"To FID {target:g}" for target in found["targets"]]
+    header = ("Contender", "Training, images/s", *targets, "FID at the end")
+    rows = [
+        (row["name"], count(row["images_per_second"]), *row["times"], number_interval(interval(row["fid"])))
+        for row in found["rows"]
+    ]
+    real = ("real test images", *[""] * (len(header) - 2), number_interval(interval(found["real"])))
+    return pipe_table(header, [*rows, real])

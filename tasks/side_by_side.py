@@ -4,17 +4,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks.errors import IntegrityError
-from tasks.evidence import Evidence, Json, interval
+from tasks.evidence import Evidence, Json
 from tasks.files import as_json, read_json
-from tasks.report_tables import pipe_table
 from tasks.sampler_names import sampler_name
 from tasks.variants import Variant
-from tasks.wording import Markdown, count, number_interval
 
 SUMMARY = Path("benchmarks/results/summary.json")
 """Written by ``make bench``; it names the machine that it was measured on."""
 TOLD = frozenset({"machine", "precision", "confidence", "variants", "real", "seconds", "images", "targets", "rows"})
-"""What is read of it."""
+ROW = frozenset({"name", "settings", "images_per_second", "looks", "times", "fid", "judged"})
+"""What is read of it, and of each contender's row."""
 
 
 def side_by_side(evidence: Evidence) -> Json | None:
@@ -26,7 +25,8 @@ def side_by_side(evidence: Evidence) -> Json | None:
     if evidence.drawn or not SUMMARY.is_file():
         return None
     found: Json = read_json(SUMMARY)
-    if missing := sorted(TOLD - found.keys()):
+    missing = sorted((TOLD - found.keys()).union(*(ROW - row.keys() for row in found.get("rows", []))))
+    if missing:
         what, do = f"does not tell {', '.join(missing)}", f"run `make bench`, or remove {SUMMARY}"
         raise IntegrityError(str(SUMMARY), what, "what this version of `make bench` writes", do)
     return found
@@ -49,15 +49,3 @@ def described(spec: Variant) -> Json:
     """All of a variant on which its images or its speed depend, as JSON has it."""
     plain: Json = as_json(asdict(spec))
     return {key: part for key, part in plain.items() if key != "title"}
-
-
-def side_by_side_table(found: Json) -> Markdown:
-    """Seconds of training to each distance, and what was reached in the end, a row a contender, above real images."""
-    targets = [f"To FID {target:g}" for target in found["targets"]]
-    header = ("Contender", "Training, images/s", *targets, "FID at the end")
-    rows = [
-        (row["name"], count(row["images_per_second"]), *row["times"], number_interval(interval(row["fid"])))
-        for row in found["rows"]
-    ]
-    real = ("real test images", *[""] * (len(header) - 2), number_interval(interval(found["real"])))
-    return pipe_table(header, [*rows, real])

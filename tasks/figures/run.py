@@ -19,6 +19,7 @@ from tasks.figures.recognition import draw_recognition
 from tasks.figures.reverse import draw_reverse
 from tasks.figures.samples import draw_samples
 from tasks.figures.schedule import draw_schedule
+from tasks.figures.side_by_side import draw_side_by_side
 from tasks.figures.style import theme
 from tasks.figures.sweep import draw_sweep
 from tasks.figures.tables import TABLES, write_tables
@@ -43,6 +44,7 @@ PLAIN = (
     draw_confusion,
     draw_sweep,
     draw_guidance,
+    draw_side_by_side,
 )
 """Figures that need the measurements alone."""
 

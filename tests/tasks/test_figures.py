@@ -55,7 +55,7 @@ def test_every_figure_exists_and_plots_exist_in_both_formats(workspace: tuple[Pa
     pictures = {"forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship"}
     pictures |= {"clip_gallery_course", "clip_gallery_flagship"}
     plots = {"schedule", "losses-1", "noise_levels-1", "recognition-1", "clip_classes", "clip_overall"}
-    plots |= {"critic_classes", "critic_overall", "confusion", "sweep-1", "guidance-1"}
+    plots |= {"critic_classes", "critic_overall", "confusion", "sweep-1", "guidance-1", "side_by_side"}
     assert {path.stem for path in folder.glob("*.png")} == pictures | plots
     assert {path.stem for path in folder.glob("*.svg")} == plots
     for path in folder.glob("*.svg"):

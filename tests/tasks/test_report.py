@@ -32,7 +32,7 @@ from tests.tasks.report_workspace import QUALITY, build_workspace, plain_shapes,
 PICTURES = ("forward", "samples-1", "progress-1", "reverse_course", "reverse_flagship")
 PICTURES += ("clip_gallery_course", "clip_gallery_flagship")
 PLOTS = ("schedule", "losses-1", "noise_levels-1", "recognition-1", "clip_classes", "clip_overall")
-PLOTS += ("critic_classes", "critic_overall", "confusion", "sweep-1", "guidance-1")
+PLOTS += ("critic_classes", "critic_overall", "confusion", "sweep-1", "guidance-1", "side_by_side")
 PAYLOADS = (
     "<script>alert(1)</script>",
     r"$\frac$ and \input{x}",

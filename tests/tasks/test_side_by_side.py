@@ -1,0 +1,46 @@
+"""The picture of a comparison shows what was measured, and a comparison of another version is refused."""
+
+from pathlib import Path
+
+import pytest
+from matplotlib.colors import to_rgba
+
+from tasks.errors import IntegrityError
+from tasks.evidence import read_evidence
+from tasks.figures.side_by_side import draw_side_by_side, time_to_quality
+from tasks.files import write_json
+from tasks.side_by_side import SUMMARY
+from tests.tasks.report_workspace import COMPARED, build_workspace
+
+
+def test_every_contender_has_a_line_through_its_looks_above_real_images() -> None:
+    (axes,) = time_to_quality(COMPARED).axes
+    own, far, real = axes.get_lines()
+    assert [each.get_label() for each in (own, far, real)] == ["own", "far", "real test images"]
+    assert (list(own.get_xdata()), list(own.get_ydata())) == ([10.0, 30.0], [9.0, 2.5])
+    assert (list(far.get_xdata()), list(far.get_ydata())) == ([600.0], [70.0])
+    assert list(real.get_ydata()) == [0.5, 0.5]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (2.25, 10.0)
+    assert to_rgba(own.get_color()) != to_rgba(far.get_color())
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_garments_drawn_by_the_project_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    evidence = read_evidence(build_workspace(drawn=True).variants)
+    draw_side_by_side(evidence, tmp_path)
+    assert not list(tmp_path.glob("side_by_side.*"))
+
+
+@pytest.mark.parametrize(("part", "lacking"), [("looks", "looks"), (None, "confidence")])
+def test_a_comparison_of_another_version_is_refused(
+    part: str | None, lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evidence = read_evidence(build_workspace().variants)
+    rows = [{key: told for key, told in row.items() if key != part} for row in COMPARED["rows"]]
+    whole = {key: told for key, told in COMPARED.items() if part or key != lacking}
+    write_json(SUMMARY, {**whole, "rows": rows})
+    with pytest.raises(IntegrityError, match=f"does not tell {lacking}"):
+        draw_side_by_side(evidence, tmp_path)
