@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from models.intervals import Interval
 from tasks.evidence import VariantEvidence
-from tasks.figures.style import BAND, INK, MUTED, blank
+from tasks.figures.style import BAND, INK, MUTED, REFERENCE_COLOURS, blank
 
 PANELS = 6
 """Panels of a page at most."""
@@ -19,6 +19,7 @@ MARK_IN_LETTERS = 6
 """The same of a mark in a legend."""
 SPREAD = 0.56
 """Share of a row's height over which its dots are spread."""
+REAL_TITLE = "real test images"
 
 
 def grid_of_panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
@@ -120,6 +121,13 @@ def share_axis(axes: Axes, title: str, largest: float = 1.0) -> None:
     axes.set_xlim(-0.02 * ticks[-1], 1.02 * ticks[-1])
     axes.set_xticks(ticks, [*(f"{100 * tick:.0f}" for tick in ticks[:-1]), f"{100 * ticks[-1]:.0f} %"])
     axes.set_title(title)
+
+
+def floor(axes: Axes, real: Interval) -> None:
+    """The distance of real test images, across the panel, as a line in a band."""
+    tint = REFERENCE_COLOURS[1]
+    axes.axhspan(real.low, real.high, color=tint, alpha=0.25, linewidth=0, zorder=1)
+    axes.axhline(real.value, color=tint, linewidth=1.2, zorder=1.5, label=REAL_TITLE)
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int) -> None:

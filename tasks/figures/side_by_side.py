@@ -5,8 +5,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from tasks.evidence import Evidence, Json, interval
-from tasks.figures.panels import legend_below
-from tasks.figures.style import REFERENCE_COLOURS, blank, colour, line, logarithmic, save_plot
+from tasks.figures.panels import floor, legend_below
+from tasks.figures.style import blank, colour, line, logarithmic, save_plot
 from tasks.side_by_side import side_by_side
 
 
@@ -34,9 +34,7 @@ def time_to_quality(found: Json) -> Figure:
         tint = colour(index)
         axes.fill_between(seconds, [f.low for f in fids], [f.high for f in fids], color=tint, alpha=0.2, linewidth=0)
         axes.plot(seconds, [f.value for f in fids], color=tint, linestyle=line(index), marker="o", label=row["name"])
-    real, floor = interval(found["real"]), REFERENCE_COLOURS[1]
-    axes.axhspan(real.low, real.high, color=floor, alpha=0.25, linewidth=0, zorder=1)
-    axes.axhline(real.value, color=floor, linewidth=1.2, zorder=1.5, label="real test images")
+    floor(axes, interval(found["real"]))
     logarithmic(axes, "x", minor=True)
     logarithmic(axes, "y", minor=True)
     axes.set(xlabel="seconds of training", ylabel="FID")

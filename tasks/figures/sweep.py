@@ -7,12 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
-from tasks.figures.panels import pages_of_panels
-from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, logarithmic, save_plot
+from tasks.figures.panels import REAL_TITLE, floor, pages_of_panels
+from tasks.figures.style import INK, colour, line, logarithmic, save_plot
 
 WIDE = 8.0
 """Ratio between the largest and the smallest distance from which their axis is logarithmic."""
-REAL, REAL_TITLE = REFERENCE_COLOURS[1], "real test images"
 
 
 def draw_sweep(evidence: Evidence, folder: Path) -> None:
@@ -23,7 +22,7 @@ def draw_sweep(evidence: Evidence, folder: Path) -> None:
     for page in pages_of_panels(evidence.variants, "sweep", 3.3):
         for _, axes, variant in page.panels:
             _lines(axes, variant)
-            _floor(axes, variant)
+            floor(axes, interval_beside(variant.sweep["real"], "fid"))
             _finish(axes, variant)
         page.first.set_ylabel("FID")
         save_plot(page.figure, folder, page.name)
@@ -45,13 +44,6 @@ def _lines(axes: Axes, variant: VariantEvidence) -> None:
 
 def _is_chosen(row: Json, variant: VariantEvidence) -> bool:
     return row is variant.sweep["rows"][0]
-
-
-def _floor(axes: Axes, variant: VariantEvidence) -> None:
-    """The distance of real test images, across the panel, as a line in a band."""
-    real = interval_beside(variant.sweep["real"], "fid")
-    axes.axhspan(real.low, real.high, color=REAL, alpha=0.25, linewidth=0, zorder=1)
-    axes.axhline(real.value, color=REAL, linewidth=1.2, zorder=1.5, label=REAL_TITLE)
 
 
 def _finish(axes: Axes, variant: VariantEvidence) -> None:
