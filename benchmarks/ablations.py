@@ -23,6 +23,7 @@ from scipy.stats import t as student
 from benchmarks.arms import ARMS, Arm
 from benchmarks.child import print_result, result_of_child
 from benchmarks.contenders import Setup, setup_of
+from benchmarks.limits import require, require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outcomes import Failure
 from benchmarks.own import Own
@@ -32,10 +33,9 @@ from benchmarks.unfinished import Unfinished
 from flows.environment import die_with_parent, prepare_environment
 from flows.stage import CommandLine, guarded
 from tasks.config import load_params
-from tasks.errors import ConfigError, MissingResourceError
+from tasks.errors import MissingResourceError
 from tasks.files import require_file, sha256_file, write_text
 from tasks.judge import WEIGHTS
-from tasks.labels import NUM_CLASSES
 
 RESULTS = Path(__file__).with_name("ABLATIONS.md")
 VARIANT = "flagship"
@@ -78,10 +78,8 @@ class Size:
     share: float
 
     def __post_init__(self) -> None:
-        whole = self.images >= 100 and self.images % NUM_CLASSES == 0
-        if not whole or not 0.0 < self.share <= 1.0:
-            expected = "images a multiple of 10 from 100, share above 0 and at most 1"
-            raise ConfigError("options", "are out of range", expected, "correct them")
+        require_balanced(self.images, 100)
+        require(0.0 < self.share <= 1.0, "--share", "above 0 and at most 1")
 
 
 TRAINED: TypeAdapter[Trained] = TypeAdapter(Trained)
@@ -96,8 +94,8 @@ def main() -> None:
     """
     options = command_line().parse_args()
     size = Size(options.images, options.share)
-    if min(options.repeats, options.workers) < 1:
-        raise ConfigError("options", "are out of range", "repeats and workers from 1", "correct them")
+    require(options.repeats >= 1, "--repeats", "a number from 1")
+    require(options.workers >= 1, "--workers", "a number from 1")
     prepare_environment()
     if options.trial:
         die_with_parent()
@@ -173,7 +171,7 @@ def figures_of(own: Own, setup: Setup, images: int) -> dict[str, float]:
     return {name: float(found[name]) for name in FIGURES}
 
 
-def page(found: Sequence[Trained], size: Size, workers: int = 1) -> str:
+def page(found: Sequence[Trained], size: Size, workers: int) -> str:
     """The results for people."""
     head = ["", "trainings", "s", "evaluations", "FID", "beside", "more", "class accuracy", "recall"]
     rows = [row for arm in ARMS if (row := _row(arm, found))]

@@ -1,4 +1,4 @@
-"""How long a side-by-side run takes and how closely it looks, as its command line says."""
+"""What a benchmark's command line may ask for, and how long a side-by-side run takes and how closely it looks."""
 
 import argparse
 from dataclasses import dataclass, fields
@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from flows.stage import CommandLine
 from tasks.errors import ConfigError
 from tasks.labels import NUM_CLASSES
+
+TEST_IMAGES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +25,9 @@ class Limits:
     checks: int = 6
 
     def __post_init__(self) -> None:
-        _require(self.seconds > 0.0, "--seconds", "a number above 0")
-        balanced = 20 <= self.images <= 10_000 and self.images % NUM_CLASSES == 0
-        _require(balanced, "--images", "a multiple of 10 from 20 to 10000")
-        _require(1 <= self.checks <= 20, "--checks", "a number from 1 to 20")
+        require(self.seconds > 0.0, "--seconds", "a number above 0")
+        require_balanced(self.images, 20)
+        require(1 <= self.checks <= 20, "--checks", "a number from 1 to 20")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Limits":
@@ -53,6 +54,26 @@ def command_line(module: str) -> CommandLine:
     return parser
 
 
-def _require(holds: bool, option: str, expected: str) -> None:
+def require_balanced(images: int, least: int) -> None:
+    """Refuse a number of images that is too small, above that of the test images, or not the same for every class.
+
+    Raises:
+        ConfigError: it is one of these.
+    """
+    balanced = least <= images <= TEST_IMAGES and images % NUM_CLASSES == 0
+    require(balanced, "--images", f"a multiple of {NUM_CLASSES} from {least} to {TEST_IMAGES}")
+
+
+def require(holds: bool, option: str, expected: str) -> None:
+    """Refuse an option's value.
+
+    Args:
+        holds: whether it is as expected.
+        option: its name.
+        expected: what it must be, in words.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if not holds:
         raise ConfigError(option, "is out of range", expected, "correct the value")

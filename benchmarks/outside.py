@@ -7,12 +7,13 @@ names a build in ``builds/``. Written to ``OUTSIDE.md``.
 
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
+from benchmarks.drawing import drawn_in_time
+from benchmarks.limits import require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outside_judges import outside_judges
 from benchmarks.tables import fid_cell, markdown_table
@@ -23,13 +24,12 @@ from models.evaluations import evaluations
 from models.intervals import Interval
 from tasks.config import load_params
 from tasks.distances import REFERENCE_PER_CLASS, real_features
-from tasks.errors import ConfigError
 from tasks.files import read_json, write_text
 from tasks.judge import Judge
 from tasks.labels import NUM_CLASSES
 from tasks.params import Params
 from tasks.paths import metrics_file
-from tasks.redrawn import Bench, Row, drawn_again
+from tasks.redrawn import Bench, Row
 from tasks.reproducibility import prepare_compute
 from tasks.sample import Array, balanced_requests, prepared_sampling
 
@@ -69,8 +69,7 @@ def main() -> None:
         TryAgainError: the build is being made, or measured.
     """
     options = command_line().parse_args()
-    if not 100 <= options.images <= 10_000 or options.images % NUM_CLASSES:
-        raise ConfigError("--images", "is out of range", "a multiple of 10 from 100 to 10000", "correct the value")
+    require_balanced(options.images, 100)
     if options.profile:
         os.chdir(built_workspace(options.profile))
     prepare_environment()
@@ -97,10 +96,7 @@ def drawn_by(variant: str, params: Params, images: int) -> Drawn:
     spec = params.variant(variant)
     sampling = prepared_sampling(variant, spec, params.sample.batch, params.compute)
     labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
-    drawn_again(sampling, labels[: sampling.batch], seeds[: sampling.batch])
-    start = time.monotonic()
-    found = drawn_again(sampling, labels, seeds)
-    rate = images / (time.monotonic() - start)
+    found, rate = drawn_in_time(sampling, labels, seeds)
     training_s = float(read_json(metrics_file("train", variant))["seconds"])
     return Drawn(spec.title, training_s, evaluations(spec.sampling), rate, found, labels)
 

@@ -112,12 +112,12 @@ def outside_judges(device: torch.device) -> dict[str, Judge]:
         MissingResourceError: the data has not been prepared.
         DivergedError: a loss is not finite.
     """
-    split = load_split("train")
-    return {name: Judge(_known_or_fitted(name, split, device), device) for name in MAKERS}
+    split, images = load_split("train"), sha256_file(split_file("train"))
+    paths = {name: _weights_file(name, images) for name in MAKERS}
+    return {name: Judge(_known_or_fitted(path, name, split, device), device) for name, path in paths.items()}
 
 
-def _known_or_fitted(name: str, split: Split, device: torch.device) -> nn.Module:
-    path = _weights_file(name)
+def _known_or_fitted(path: Path, name: str, split: Split, device: torch.device) -> nn.Module:
     if not path.exists():
         write_tensors(path, fitted(name, split, device).state_dict())
     network = MAKERS[name]()
@@ -125,9 +125,9 @@ def _known_or_fitted(name: str, split: Split, device: torch.device) -> nn.Module
     return network
 
 
-def _weights_file(name: str) -> Path:
+def _weights_file(name: str, images: str) -> Path:
     """Named by all that its content follows from, but for the machine."""
-    mark = sha256_json([name, sha256_file(split_file("train")), sha256_file(Path(__file__)), torch.__version__])
+    mark = sha256_json([name, images, sha256_file(Path(__file__)), torch.__version__])
     return project_root() / WORK / "outside" / f"{mark[:16]}.safetensors"
 
 

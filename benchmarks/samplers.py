@@ -1,13 +1,12 @@
 """What each sampler makes of the finished build's flagship, and how fast: the sweep of the report, with a clock."""
 
-import time
 from dataclasses import dataclass, replace
 
 from benchmarks.contenders import Setup
+from benchmarks.drawing import drawn_in_time
 from benchmarks.outcomes import Quality
 from benchmarks.quality import Referee
 from tasks.labels import NUM_CLASSES
-from tasks.redrawn import drawn_again
 from tasks.sample import balanced_requests, prepared_sampling
 from tasks.sweep import candidates, described, own_attempt
 
@@ -47,14 +46,10 @@ def sampler_results(setup: Setup, images: int) -> list[SamplerResult]:
     sampling = prepared_sampling(VARIANT, spec, params.sample.batch, params.compute)
     referee = Referee(params, images)
     labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
-    drawn_again(sampling, labels[: sampling.batch], seeds[: sampling.batch])  # the first to come pays for no warming up
     results = []
     own = own_attempt(spec)
     for attempt in [own, *candidates(spec, params.sweep)]:
-        sampler = attempt.sampler
-        start = time.monotonic()
-        drawn = drawn_again(replace(sampling, sampler=sampler), labels, seeds)
-        rate = len(labels) / (time.monotonic() - start)
+        drawn, rate = drawn_in_time(replace(sampling, sampler=attempt.sampler), labels, seeds)
         quality, told = referee.quality(referee.bench.look(drawn, labels)), described(attempt, own)
         results.append(SamplerResult(told["sampler"], told["evaluations"], rate, quality))
     return results

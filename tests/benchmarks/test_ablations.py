@@ -186,7 +186,7 @@ def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
         return [Trained(arm, n, 70.0, 4, {"fid": fid, **judged}) for n, fid in enumerate(fids)]
 
     plain, _, noise, wide = (arm.name for arm in ARMS[:4])
-    text = page([*of(plain, 2.0, 3.0), *of(noise, 4.0, 5.0), *of(wide, 3.5, 4.5)], Size(500, 0.5))
+    text = page([*of(plain, 2.0, 3.0), *of(noise, 4.0, 5.0), *of(wide, 3.5, 4.5)], Size(500, 0.5), 1)
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert rows == [
         "| as it is | 2 | 70 | 4 | 2.50 |  |  | 0.900 | 0.800 |",
@@ -229,10 +229,24 @@ def test_a_folder_without_a_critic_is_refused_at_once(tmp_path: Path, monkeypatc
         ablations.main()
 
 
-@pytest.mark.parametrize(("images", "share"), [(90, 1.0), (105, 1.0), (100, 0.0), (100, 1.5)])
-def test_sizes_that_make_no_sense_are_refused(images: int, share: float) -> None:
-    with pytest.raises(ConfigError, match="are out of range"):
-        Size(images, share)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--images", "90"),
+        ("--images", "105"),
+        ("--images", "10010"),
+        ("--share", "0.0"),
+        ("--share", "1.5"),
+        ("--repeats", "0"),
+        ("--workers", "0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(
+    option: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ablations", option, value])
+    with pytest.raises(ConfigError, match=f"{option}: is out of range"):
+        ablations.main()
 
 
 def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
