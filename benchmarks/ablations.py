@@ -31,9 +31,9 @@ from benchmarks.quality import Referee
 from benchmarks.tables import markdown_table
 from benchmarks.unfinished import Unfinished
 from flows.environment import die_with_parent, prepare_environment
-from flows.stage import CommandLine, guarded
+from flows.stage import CommandLine, guarded, single_builder
 from tasks.config import load_params
-from tasks.errors import MissingResourceError
+from tasks.errors import MissingResourceError, TryAgainError
 from tasks.files import require_file, sha256_file, write_text
 from tasks.judge import WEIGHTS
 
@@ -82,6 +82,35 @@ class Size:
         require(0.0 < self.share <= 1.0, "--share", "above 0 and at most 1")
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What all trainings of a table have in common.
+
+    Attributes:
+        size: how much is asked of each.
+        workers: how many run at a time.
+        machine: processor, threads and versions, in a line.
+        code: mark of parameters and code.
+        critic: hash of the judge's weights.
+    """
+
+    size: Size
+    workers: int
+    machine: str
+    code: str
+    critic: str
+
+    @classmethod
+    def of(cls, size: Size, workers: int) -> "Conditions":
+        """Those of this moment.
+
+        Raises:
+            MissingResourceError: there is no critic here.
+        """
+        critic = sha256_file(require_file(WEIGHTS))
+        return cls(size, workers, machine_line(), code_mark(), critic)
+
+
 TRAINED: TypeAdapter[Trained] = TypeAdapter(Trained)
 
 
@@ -91,6 +120,7 @@ def main() -> None:
     Raises:
         ConfigError: an option or a parameter is wrong.
         MissingResourceError: there is no finished build here.
+        TryAgainError: the folder is being rebuilt, or code, parameters or the critic changed.
     """
     options = command_line().parse_args()
     size = Size(options.images, options.share)
@@ -102,18 +132,8 @@ def main() -> None:
         arm, repeat = options.trial
         print_result(TRAINED, trained(ARMS[arm], repeat, size))
         return
-    found: list[Trained] = []
-    judge = sha256_file(require_file(WEIGHTS))
-    conditions = [asdict(size), options.workers, machine_line(), code_mark(), judge]
-    unfinished = Unfinished("ablations", TRAINED, conditions)
-    jobs = [(arm, repeat) for repeat in range(options.repeats) for arm in range(len(ARMS))]
-    with ThreadPoolExecutor(options.workers) as pool:
-        for result in pool.map(partial(known_or_made, unfinished, size), *zip(*jobs, strict=True)):
-            found += [result] if result else []
-            write_text(RESULTS, page(found, size, options.workers))
-    if not found:
-        what, do = "holds no result, since every training failed", "mend what each of them said above"
-        raise MissingResourceError(str(RESULTS), what, "one result", do)
+    with single_builder(None):
+        compare(Conditions.of(size, options.workers), options.repeats)
     sys.stdout.write(RESULTS.read_text())
 
 
@@ -128,12 +148,39 @@ def command_line() -> CommandLine:
     return parser
 
 
-def known_or_made(unfinished: Unfinished[Trained], size: Size, arm: int, repeat: int) -> Trained | None:
-    """A training that an interrupted run has behind it, or what a process of its own makes of it, which is kept."""
+def compare(conditions: Conditions, repeats: int) -> None:
+    """Train every arm so many times, and write the table after each training.
+
+    Raises:
+        MissingResourceError: every training failed.
+        TryAgainError: the conditions changed.
+    """
+    found: list[Trained] = []
+    unfinished = Unfinished("ablations", TRAINED, asdict(conditions))
+    jobs = [(arm, repeat) for repeat in range(repeats) for arm in range(len(ARMS))]
+    with ThreadPoolExecutor(conditions.workers) as pool:
+        for result in pool.map(partial(known_or_made, unfinished, conditions), *zip(*jobs, strict=True)):
+            found += [result] if result else []
+            write_text(RESULTS, page(found, conditions))
+    if not found:
+        what, do = "holds no result, since every training failed", "mend what each of them said above"
+        raise MissingResourceError(str(RESULTS), what, "one result", do)
+
+
+def known_or_made(unfinished: Unfinished[Trained], conditions: Conditions, arm: int, repeat: int) -> Trained | None:
+    """A training that an interrupted run has behind it, or what a process of its own makes of it, which is kept.
+
+    Raises:
+        TryAgainError: the conditions are others by now, so that nobody knows in which it was trained.
+    """
     part = f"{arm}-{repeat}"
     if known := unfinished.result(part):
         return known
-    if made := in_a_process(arm, repeat, size):
+    made = in_a_process(arm, repeat, conditions.size)
+    if Conditions.of(conditions.size, conditions.workers) != conditions:
+        what = "code, parameters or the critic changed while arms were trained"
+        raise TryAgainError("benchmark", what, "those that it began with", "run it again")
+    if made:
         unfinished.keep(part, made)
     return made
 
@@ -171,14 +218,15 @@ def figures_of(own: Own, setup: Setup, images: int) -> dict[str, float]:
     return {name: float(found[name]) for name in FIGURES}
 
 
-def page(found: Sequence[Trained], size: Size, workers: int) -> str:
+def page(found: Sequence[Trained], conditions: Conditions) -> str:
     """The results for people."""
     head = ["", "trainings", "s", "evaluations", "FID", "beside", "more", "class accuracy", "recall"]
     rows = [row for arm in ARMS if (row := _row(arm, found))]
+    size = conditions.size
     return f"""# What the flagship's settings are worth
 
 From `python -m benchmarks.ablations`: means over trainings of {size.share:.0%} of their steps, {size.images} images
-each, judged by the build's critic; *s* are the seconds of a training, {workers} at a time.
+each, judged by the build's critic; *s* are the seconds of a training, {conditions.workers} at a time.
 *More* is the mean difference of FID from the arm under *beside*, which differs in one part alone (network, noising,
 training, sampling or batches), between trainings of the same number; these share first weights, batches and noise as
 far as what is changed has them in common. Its {CONFIDENCE:.0%} interval (Student's t) is not adjusted for the number of
@@ -186,7 +234,7 @@ arms. Below 0 the images are nearer to real ones, which is worth something where
 
 {markdown_table(head, rows)}
 
-{machine_line()}.
+{conditions.machine}, code {conditions.code}, critic {conditions.critic[:12]}.
 """
 
 

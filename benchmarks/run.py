@@ -68,8 +68,10 @@ def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
     results = Results(limits, circumstances, outcomes, failures, real)
     yield results
     results = replace(results, samplers=sampler_results(setup, limits.images))
+    require_unchanged(circumstances, setup)
     yield results
     costs, failed = told_apart(training_costs(setup.params.variant("flagship").training.batch))
+    require_unchanged(circumstances, setup)
     yield replace(results, failures=[*failures, *failed], training_costs=costs, image_costs=image_costs(setup))
     if not failures:
         unfinished.forget()
@@ -106,7 +108,7 @@ def require_unchanged(circumstances: Circumstances, setup: Setup) -> None:
         TryAgainError: they are not those of the beginning.
     """
     if Circumstances.of(setup) != circumstances:
-        what = "parameters, code, packages or the critic changed while contenders were trained"
+        what = "parameters, code, packages or the critic changed while contenders were measured"
         raise TryAgainError("benchmark", what, "those that it began with", "run `make bench` again")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from benchmarks import ablations
-from benchmarks.ablations import Size, Trained, figures_of, mean_gap, page
+from benchmarks.ablations import Conditions, Size, Trained, figures_of, mean_gap, page
 from benchmarks.arms import (
     ARMS,
     Arm,
@@ -23,12 +23,13 @@ from benchmarks.arms import (
 )
 from benchmarks.contenders import Setup
 from benchmarks.own import Own
+from flows.stage import single_builder
 from models.diffusion import Draw
 from models.edm_unet import EdmUNet
 from models.spec import EdmUNetSpec
 from models.training import Batch
 from tasks.config import PARAMS, load_params
-from tasks.errors import ConfigError, MissingResourceError
+from tasks.errors import ConfigError, MissingResourceError, TryAgainError
 from tasks.evaluate import run_evaluation
 from tasks.files import write_text
 from tasks.judge import WEIGHTS
@@ -39,6 +40,7 @@ from tests.benchmarks.test_growth import SAMPLE, SETUP
 from tests.tasks.small_critic import EVALUATE, ROOT, fit_small_critic
 from tests.tasks.small_variants import CPU, FLAGSHIP, SEED
 
+HERE = Conditions(Size(500, 0.5), 1, "a machine", "c0de", "c1a0")
 SPEC = load_params(ROOT / PARAMS).variants["flagship"]
 
 
@@ -186,7 +188,7 @@ def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
         return [Trained(arm, n, 70.0, 4, {"fid": fid, **judged}) for n, fid in enumerate(fids)]
 
     plain, _, noise, wide = (arm.name for arm in ARMS[:4])
-    text = page([*of(plain, 2.0, 3.0), *of(noise, 4.0, 5.0), *of(wide, 3.5, 4.5)], Size(500, 0.5), 1)
+    text = page([*of(plain, 2.0, 3.0), *of(noise, 4.0, 5.0), *of(wide, 3.5, 4.5)], HERE)
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert rows == [
         "| as it is | 2 | 70 | 4 | 2.50 |  |  | 0.900 | 0.800 |",
@@ -195,30 +197,66 @@ def test_the_table_has_a_row_for_each_arm_that_came_to_something() -> None:
     ]
     assert max(len(line) for line in text.splitlines() if line not in rows) <= 120
     assert "trainings of 50% of their steps, 500 images each" in " ".join(text.split())
+    assert text.endswith("\na machine, code c0de, critic c1a0.\n")
 
 
-def test_a_run_that_was_ended_goes_on_and_is_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training that came to something is not made again; one that failed is."""
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A folder with parameters and something in the critic's place, and two arms."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablations, "RESULTS", tmp_path / "ABLATIONS.md")
     monkeypatch.setattr(ablations, "ARMS", ARMS[:2])
     monkeypatch.setattr(ablations, "prepare_environment", lambda: None)
     write_text(WEIGHTS, "a critic")
     write_text(PARAMS, (ROOT / PARAMS).read_text())
+    return monkeypatch
+
+
+def well_trained(arm: int, repeat: int) -> Trained:
+    return Trained(ARMS[arm].name, repeat, 70.0, 4, {"fid": 2.0, "accuracy": 0.9, "recall": 0.8})
+
+
+def test_a_run_that_was_ended_goes_on_and_is_added_to(build: pytest.MonkeyPatch) -> None:
+    """A training that came to something is not made again; one that failed is."""
     made: list[tuple[int, int]] = []
 
-    def in_a_process(arm: int, repeat: int, size: Size) -> Trained | None:
+    def in_a_process(arm: int, repeat: int, _: Size) -> Trained | None:
         made.append((arm, repeat))
-        figures = {"fid": 2.0, "accuracy": 0.9, "recall": 0.8}
-        return Trained(ARMS[arm].name, repeat, 70.0, 4, figures) if len(made) != 2 else None
+        return well_trained(arm, repeat) if len(made) != 2 else None
 
-    monkeypatch.setattr(ablations, "in_a_process", in_a_process)
+    build.setattr(ablations, "in_a_process", in_a_process)
     for repeats, wanted in ((1, [(0, 0), (1, 0)]), (1, [(1, 0)]), (2, [(0, 1), (1, 1)])):
         made_before = len(made)
-        monkeypatch.setattr(sys, "argv", ["ablations", "--repeats", str(repeats)])
+        build.setattr(sys, "argv", ["ablations", "--repeats", str(repeats)])
         ablations.main()
         assert made[made_before:] == wanted
     assert "| as it is | 2 | 70 |" in ablations.RESULTS.read_text()
+
+
+def test_arms_that_another_critic_judges_stand_in_no_table_with_those_before(build: pytest.MonkeyPatch) -> None:
+    """The training during which it changed is not kept, and one that ran before is made anew."""
+    made: list[int] = []
+
+    def in_a_process(arm: int, repeat: int, _: Size) -> Trained:
+        made.append(arm)
+        if len(made) == 2:
+            write_text(WEIGHTS, "another critic")
+        return well_trained(arm, repeat)
+
+    build.setattr(ablations, "in_a_process", in_a_process)
+    build.setattr(sys, "argv", ["ablations", "--repeats", "1"])
+    with pytest.raises(TryAgainError, match=r"critic changed while arms were trained; .*; do run it again"):
+        ablations.main()
+    assert f"| {ARMS[1].name} |" not in ablations.RESULTS.read_text()
+    ablations.main()
+    assert made == [0, 1, 0, 1]
+
+
+def test_no_build_runs_beside_the_trainings(build: pytest.MonkeyPatch) -> None:
+    build.setattr(sys, "argv", ["ablations"])
+    build.setattr("flows.stage.LOCK_SECONDS", 0.0)
+    with single_builder(None), pytest.raises(TryAgainError, match="is held by another process"):
+        ablations.main()
 
 
 def test_a_folder_without_a_critic_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,10 +186,25 @@ def test_what_changes_while_contenders_are_trained_stops_the_run(invented: pytes
         return OWN
 
     invented.setattr(run, "result_of", result)
-    with pytest.raises(TryAgainError, match=r"critic changed while contenders were trained; .*; do run `make bench`"):
+    with pytest.raises(TryAgainError, match=r"critic changed while contenders were measured; .*; do run `make bench`"):
         next(run.measured(RESULTS.limits, SETUP))
     kept = [kept_trials(RESULTS.limits, HERE).result(part) for part in ("0", "1")]
     assert kept == [OWN, None]
+
+
+@pytest.mark.parametrize(("part", "told"), [("sampler_results", 1), ("training_costs", 2)])
+def test_what_changes_while_the_flagship_is_measured_stops_the_run(
+    part: str, told: int, invented: pytest.MonkeyPatch
+) -> None:
+    now = [HERE]
+    invented.setattr(Circumstances, "of", lambda _: now[-1])
+    invented.setattr(run, "result_of", lambda *_: OWN)
+    invented.setattr(run, part, lambda *_: now.append(replace(HERE, code="beef")) or [])
+    results = run.measured(RESULTS.limits, SETUP)
+    for _ in range(told):
+        next(results)
+    with pytest.raises(TryAgainError, match="changed while"):
+        next(results)
 
 
 def test_no_build_runs_beside_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
