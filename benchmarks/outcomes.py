@@ -48,6 +48,7 @@ class Outcome:
 
     Attributes:
         name: of the contender.
+        option: of its entry, see :class:`benchmarks.contenders.Entry`.
         settings: see :class:`benchmarks.contenders.Contender`.
         parameters: of its network.
         evaluations: how often the network looks at each image that is drawn.
@@ -61,6 +62,7 @@ class Outcome:
     """
 
     name: str
+    option: str | float
     settings: str
     parameters: int
     evaluations: int

@@ -14,6 +14,7 @@ from benchmarks.outcomes import TARGETS, Failure, Outcome, Quality, best_of
 from benchmarks.quality import FAR, GLANCE
 from benchmarks.samplers import SamplerResult
 from benchmarks.tables import (
+    convolutions_told,
     image_cost_table,
     left_out,
     quality_table,
@@ -41,6 +42,7 @@ SOUGHT = (
     "benchmarks/diffusers_unet.py and benchmarks/lucidrains_unet.py name every choice. Each was trained once; "
     "intervals are over images."
 )
+SHARES = "The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, both ways, on the same threads."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def page(results: Results) -> str:
 
 ## Training
 
-The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, forward and backward, on the same threads.
+{textwrap.fill(f"{SHARES} {convolutions_told(results.outcomes)}", 120)}
 
 {training_table(best)}
 
@@ -175,7 +177,10 @@ def compared(results: Results, best: list[Outcome]) -> str:
     limits, precision = results.limits, results.circumstances.precision
     settings = "; ".join(f"`{outcome.name}` ({outcome.settings})" for outcome in best)
     trained = f"trained one after another on the same images in {precision} for at most {limits.seconds:g} s each"
+    steps = "the project's own for no more than their steps"
     judged = f"judged by the project's critic on {limits.images} images, equally many of every class"
     few = any(check.look.judged < limits.images for outcome in results.outcomes for check in outcome.checks)
-    glance = f" Where {GLANCE} of them already have an FID above {FAR:g}, no more are drawn." if few else ""
-    return f"From `make bench`: {settings}, {trained}, and {judged}.{glance}"
+    far = (
+        f" Where {GLANCE} of them already have an FID above {FAR:g}, no more are drawn; of so few it comes out larger."
+    )
+    return f"From `make bench`: {settings}, {trained}, {steps}, and {judged}.{far if few else ''}"

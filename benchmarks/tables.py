@@ -1,6 +1,6 @@
 """The results of a side-by-side run as Markdown: a table a question."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from benchmarks.growth import ImageCost, TrainingCost
@@ -48,6 +48,14 @@ def training_table(outcomes: Sequence[Outcome]) -> str:
     return markdown_table(head, (_training_row(outcome, precisions) for outcome in outcomes))
 
 
+def convolutions_told(outcomes: Sequence[Outcome]) -> str:
+    """What a convolution reached, in words; it was measured anew beside each training, on however busy a machine."""
+    precisions = sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
+    rates = {name: sorted(outcome.convolution_gflops[name] for outcome in outcomes) for name in precisions}
+    told = " and ".join(f"{rate[0]:.0f} to {rate[-1]:.0f} GFLOP/s in {name}" for name, rate in rates.items())
+    return f"They reached {told}, from one training to another."
+
+
 def sampling_table(outcomes: Sequence[Outcome]) -> str:
     """Speed of sampling, the median over the checks."""
     rows = (
@@ -78,10 +86,21 @@ def image_cost_table(costs: Sequence[ImageCost]) -> str:
 
 
 def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> str:
-    """A line for each entry that stands in no table."""
+    """A line for each entry that stands in no table, and for each best try that others do not enclose."""
     worse = [(it.name, it.settings, fid_cell(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
     lines = [f"- {name}, {settings}: FID {fid}, worse than its better try." for name, settings, fid in worse]
-    return "\n".join([*lines, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)])
+    edges = [
+        f"- {it.name} was best at the {end} rate tried: its best may lie beyond." for it, end in _edges(outcomes, best)
+    ]
+    return "\n".join([*lines, *edges, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)])
+
+
+def _edges(outcomes: Sequence[Outcome], best: Sequence[Outcome]) -> Iterator[tuple[Outcome, str]]:
+    """The best of several tries that lie at an end of the learning rates tried, and at which."""
+    for chosen in best:
+        rates = sorted(it.option for it in outcomes if it.name == chosen.name and isinstance(it.option, float))
+        if len(rates) > 1 and chosen.option in (rates[0], rates[-1]):
+            yield chosen, "lowest" if chosen.option == rates[0] else "highest"
 
 
 def _quality_cells(quality: Quality) -> list[str]:

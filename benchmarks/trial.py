@@ -92,6 +92,7 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
     checks, marks = train(contender, clock, limits, look)
     return Outcome(
         name=entry.name,
+        option=entry.option,
         settings=contender.settings,
         parameters=sum(weights.numel() for weights in contender.network.parameters()),
         evaluations=contender.evaluations,

@@ -13,7 +13,7 @@ from tasks.guidance_findings import strongest_sentences
 from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
-from tasks.sweep_findings import steps_sentences
+from tasks.sweep_findings import own_row, sampler_text, steps_sentences
 from tasks.variants import Variant
 from tasks.wording import Markdown, count, number_interval, told
 
@@ -151,13 +151,25 @@ def _swept(key: str, evidence: Evidence) -> list[str]:
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
     distances = [f"{_distance(variant)} for {variant.spec.title}" for variant in contrast]
     told = f"{paired_sentence(*contrast, pairs, confidence)} FID {' and '.join(distances)}."
-    return f"{told} {_price(contrast[0])}" if contrast[0].jumps else told
+    return " ".join([told, _price(contrast[0]), *_untuned(*contrast)]) if contrast[0].jumps else told
 
 
 def _price(variant: VariantEvidence) -> str:
     """What a model that jumps takes of evaluations and of training."""
     looks, tuning = count(variant.sample["evaluations"]), count(variant.spec.training.consistency_steps)
     return f"{variant.spec.title} takes {looks} evaluations an image, after {tuning} more steps of training."
+
+
+def _untuned(tuned: VariantEvidence, other: VariantEvidence) -> list[str]:
+    """What the model that was not tuned makes of as few evaluations, from the sweeps, which draw the same seeds."""
+    own = own_row(tuned)
+    rows = [row for row in other.sweep["rows"] if row["evaluations"] <= own["evaluations"]]
+    if not rows:
+        return []
+    rival = min(rows, key=lambda row: float(row["fid"]))
+    mine, its = (number_interval(interval_beside(row, "fid")) for row in (own, rival))
+    drawn = f"Of {count(tuned.sweep['num_images'])} images by as few evaluations"
+    return [f"{drawn} the FID is {mine}, and that of {other.spec.title}, by {sampler_text(rival)}, {its}."]
 
 
 def _distance(variant: VariantEvidence) -> str:

@@ -3,6 +3,8 @@
 from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec
 
 WITHOUT_CLASS = "without the class"
+PRIOR_FIRST = ", the prior first"
+"""Ends the name of a sampler whose first steps from pure noise ask no network."""
 
 
 def sampler_name(sampler: SamplerSpec) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluations import evaluations, led_nowhere, levels_asked, plainest
-from models.sampler_spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec
+from models.evaluations import evaluations, led_nowhere, levels_asked, levels_visited, plainest
+from models.sampler_spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
 from tasks.guidance import beside_unguided, guidance_rows, ways
@@ -20,7 +20,7 @@ from tasks.progress import track
 from tasks.redrawn import Bench, Row, drawn_again
 from tasks.reproducibility import environment_record
 from tasks.sample import Array, balanced_requests, prepared_sampling
-from tasks.sampler_names import sampler_name
+from tasks.sampler_names import PRIOR_FIRST, sampler_name
 from tasks.samples import load_samples
 from tasks.variants import Variant
 
@@ -88,7 +88,10 @@ def described(attempt: Attempt, own: Attempt) -> Row:
 
 
 def _named(sampler: SamplerSpec, own: Attempt) -> str:
-    return sampler_name(sampler) + ("" if sampler.start == own.sampler.start else " from noise")
+    if sampler.start == own.sampler.start:
+        return sampler_name(sampler)
+    by_prior = len(levels_asked(sampler)) < len(levels_visited(sampler))
+    return f"{sampler_name(sampler)} from noise{PRIOR_FIRST if by_prior else ''}"
 
 
 def own_attempt(spec: Variant) -> Attempt:
@@ -106,9 +109,10 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
     """The samplers to try, those of other images than all others, at their smallest budget, beside the variant's own.
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
-    starts from its prior, its own is tried from pure noise too. What jumps is tried with other numbers of jumps alone.
-    Each takes as many steps as the number of evaluations allows, and is guided as the variant is. What would bear the
-    name and the number of evaluations of the variant's own sampler is left out.
+    starts from its prior, its own is tried from pure noise too: with the network asked as late as in its own, the prior
+    taking the steps before, and with the network asked at every step. What jumps is tried with other numbers of jumps
+    alone. Each takes as many steps as the number of evaluations allows, and is guided as the variant is. What would
+    bear the name and the number of evaluations of the variant's own sampler is left out.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -143,8 +147,12 @@ def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
         return [own]
     kinds = sorted(sweep.samplers, key=lambda kind: kind != own.kind)  # first, since same images bear the first's name
     found = [replace(own, kind=kind, churn=0.0) for kind in kinds]
-    noisy = replace(own, churn=0.0, start="noise", sigma_max=sweep.noise_sigma_max)
-    return [*found, *([] if own.start == "noise" else [noisy])]
+    return [*found, *([] if own.start == "noise" else _from_noise(own, sweep.noise_sigma_max))]
+
+
+def _from_noise(own: SigmaSamplerSpec, sigma_max: float) -> list[SamplerSpec]:
+    late = replace(own, churn=0.0, start="noise", sigma_max=sigma_max)
+    return [late, replace(late, mended_below=max(late.mended_below, sigma_max))]
 
 
 def _longest(sampler: SamplerSpec, budget: int) -> SamplerSpec | None:

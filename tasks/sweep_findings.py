@@ -6,6 +6,7 @@ from models.intervals import Interval
 from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
+from tasks.sampler_names import PRIOR_FIRST
 from tasks.wording import Markdown, count, escape, number_interval, percent_interval, told
 
 NOT_MADE = "\u2013"
@@ -14,7 +15,9 @@ NOT_MADE = "\u2013"
 
 def sweep_text(evidence: Evidence) -> Markdown:
     """What the sweeps say: what real images reach, and then a few sentences a model."""
-    return Markdown(f"{escape(_floor(evidence))} {told([*map(_sentences, evidence.variants)])}")
+    return Markdown(
+        f"{escape(_floor(evidence))} {told([*map(_sentences, evidence.variants)])}{escape(_late(evidence))}"
+    )
 
 
 def sweep_table(evidence: Evidence) -> Markdown:
@@ -68,14 +71,14 @@ def steps_sentences(evidence: Evidence) -> list[str]:
 
 def _steps_sentence(variant: VariantEvidence) -> str:
     own, images = own_row(variant), count(variant.sweep["num_images"])
-    start = f"{variant.spec.title} from {images} seeds, by {_sampler(own)}: FID {_distance(own)}."
+    start = f"{variant.spec.title} from {images} seeds, by {sampler_text(own)}: FID {_distance(own)}."
     parts = [f"with {count(row['evaluations'])}: {gap_text(row)}" for row in other_numbers(variant)]
     return f"{start} From the same seeds, {'; '.join(parts)}."
 
 
 def _sentences(variant: VariantEvidence) -> str:
     own, rows = own_row(variant), variant.sweep["rows"]
-    start = f"{variant.spec.title} is sampled by {_sampler(own)}: FID {_distance(own)}."
+    start = f"{variant.spec.title} is sampled by {sampler_text(own)}: FID {_distance(own)}."
     if len(rows) == 1:
         return f"{start} No other was tried."
     best = min(rows, key=lambda row: float(row["fid"]))
@@ -86,13 +89,13 @@ def _sentences(variant: VariantEvidence) -> str:
 def _smallest(own: Json, best: Json, tried: int) -> str:
     if best is own:
         return f"No other of the {count(tried)} tried has a smaller one."
-    return f"The smallest of the {count(tried)} tried is that of {_sampler(best)}, {gap_text(best)}."
+    return f"The smallest of the {count(tried)} tried is that of {sampler_text(best)}, {gap_text(best)}."
 
 
 def _fewest(cheap: Json, told: set[int], rows: list[Json]) -> str:
     """The fewest evaluations that do, unless their row has just been told of, and then what fewer do."""
     if cheap["evaluations"] not in told:
-        return f"The fewest evaluations not found worse are those of {_sampler(cheap)}, {gap_text(cheap)}."
+        return f"The fewest evaluations not found worse are those of {sampler_text(cheap)}, {gap_text(cheap)}."
     fewer = any(row["evaluations"] < cheap["evaluations"] for row in rows)
     return f"Fewer than {count(cheap['evaluations'])} {'are all found worse' if fewer else 'were not tried'}."
 
@@ -104,13 +107,26 @@ def _floor(evidence: Evidence) -> str:
     return f"The FID of {images} is {_distance(real)}."
 
 
+def _late(evidence: Evidence) -> str:
+    """What it means that the prior comes first, in a paragraph of its own; empty where it does so in no row."""
+    names = [row["sampler"] for variant in evidence.variants for row in variant.sweep["rows"]]
+    if not any(name.endswith(PRIOR_FIRST) for name in names):
+        return ""
+    return (
+        "\n\nThe prior first: the steps at noise above which the model's own sampler does not ask its network are "
+        "taken by the prior's guess alone, and are no evaluations. Without these words a sampler from noise asks the "
+        "network at every step."
+    )
+
+
 def _real(evidence: Evidence) -> Json:
     """The real test images beside the sweeps, which are the same for every model."""
     row: Json = evidence.variants[0].sweep["real"]
     return row
 
 
-def _sampler(row: Json) -> str:
+def sampler_text(row: Json) -> str:
+    """A row's sampler and how often it asks the network."""
     return f"{row['sampler']} with {count(row['evaluations'])} evaluations"
 
 

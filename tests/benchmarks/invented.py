@@ -13,9 +13,12 @@ def checks(*points: tuple[float, float]) -> tuple[Check, ...]:
     return tuple(Check(seconds, int(100 * seconds), Look(quality(fid), 100, 50.0)) for seconds, fid in points)
 
 
-def outcome(name: str, *points: tuple[float, float], settings: str = "steps of 64") -> Outcome:
+def outcome(
+    name: str, *points: tuple[float, float], settings: str = "steps of 64", option: str | float = "own"
+) -> Outcome:
     return Outcome(
         name=name,
+        option=option,
         settings=settings,
         parameters=1_234_567,
         evaluations=18,

@@ -17,11 +17,11 @@ from benchmarks.contenders import ENTRIES, PEERS, Entry
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.noise_predictor import BATCH
-from benchmarks.outcomes import Failure, Outcome
+from benchmarks.outcomes import Failure, Outcome, best_of
 from benchmarks.record import FOLDER, SOUGHT, Results, page, publish, summary
 from benchmarks.run import kept_trials, require_build, result_of
 from benchmarks.samplers import SamplerResult
-from benchmarks.tables import markdown_table, time_cell, training_table
+from benchmarks.tables import left_out, markdown_table, time_cell, training_table
 from benchmarks.trial import RESULT
 from flows.stage import single_builder
 from tasks.errors import MissingResourceError, TryAgainError
@@ -36,8 +36,8 @@ from tests.benchmarks.test_contenders import SETUP
 from tests.tasks.small_critic import ROOT
 
 OWN = outcome("own", (10.0, 20.0), (20.0, 5.0), settings="900 steps")
-SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps")
-FAST = outcome("peer", (10.0, 70.0), (20.0, 60.0), settings="fast steps")
+SLOW = outcome("peer", (10.0, 90.0), (20.0, 80.0), settings="slow steps", option=0.1)
+FAST = outcome("peer", (10.0, 70.0), (20.0, 60.0), settings="fast steps", option=0.2)
 HERE = Circumstances("a machine", "float32", {"peer": "1.2"}, "c0de", "c1a0", 0.95, {})
 RESULTS = Results(
     limits=Limits(seconds=20.0, images=100),
@@ -56,11 +56,10 @@ def test_the_committed_results_are_of_these_entries_and_told_as_they_are_now() -
     found = TypeAdapter(Results).validate_json((FOLDER / "results.json").read_bytes())
     assert (FOLDER / "RESULTS.md").read_text() == page(found)
     assert read_json(ROOT / SUMMARY) == as_json(summary(found))
-    peers = [(entry.name, f"{entry.option:g}") for entry in ENTRIES if isinstance(entry.option, float)]
-    tried = [it for it in found.outcomes if it.name in PEERS]
-    assert [(it.name, it.settings.split(" at ")[1].split(",")[0]) for it in tried] == peers
-    assert all(it.settings.startswith(f"steps of {BATCH}, ") for it in tried)
-    assert {entry.name for entry in ENTRIES} == {it.name for it in found.outcomes}
+    assert [(it.name, it.option) for it in found.outcomes] == [(entry.name, entry.option) for entry in ENTRIES]
+    for tried in (it for it in found.outcomes if it.name in PEERS):
+        assert tried.settings.startswith(f"steps of {BATCH}, ")
+        assert f" at {tried.option:g}, " in tried.settings
 
 
 def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:
@@ -79,14 +78,34 @@ def test_the_share_of_a_convolution_is_told_for_each_precision() -> None:
     assert row == "| own | 1,234,567 | 500 | 400 | 200 | 50% | 12% | 812 |"
 
 
+@pytest.mark.parametrize(
+    ("rates", "best", "told"),
+    [
+        ((0.1, 0.2, 0.3), 0.2, None),
+        ((0.1, 0.2, 0.3), 0.3, "highest"),
+        ((0.1, 0.2, 0.3), 0.1, "lowest"),
+        ((0.1,), 0.1, None),
+    ],
+)
+def test_a_best_try_that_no_others_enclose_is_said_to_be_one(
+    rates: tuple[float, ...], best: float, told: str | None
+) -> None:
+    tried = [outcome("peer", (10.0, 60.0 if rate == best else 80.0), option=rate) for rate in rates]
+    lines = left_out([OWN, *tried], best_of([OWN, *tried]), []).splitlines()
+    edge = f"- peer was best at the {told} rate tried: its best may lie beyond."
+    assert [line for line in lines if "best at" in line] == ([edge] if told else [])
+
+
 def test_the_page_tells_everything_once() -> None:
     text = page(RESULTS)
     first = " ".join(text.split("\n\n")[1].split())
     assert first == (
         "From `make bench`: `own` (900 steps); `peer` (fast steps), trained one after another on the same images in "
-        "float32 for at most 20 s each, and judged by the project's critic on 100 images, equally many of every class."
+        "float32 for at most 20 s each, the project's own for no more than their steps, and judged by the project's "
+        "critic on 100 images, equally many of every class."
     )
     assert " ".join(text.split("\n\n")[2].split()) == SOUGHT
+    flowing = " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
     assert "| own | 20 | 2,000 | 100 | 5.00 (2.50 to 10.00) | 0.800 |" in text
     assert "| real test images |  |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
@@ -95,7 +114,8 @@ def test_the_page_tells_everything_once() -> None:
     assert "| 32 x 0.5 | 300,000 | 64 | 500 | 40 | 900 |" in text
     assert "| 1,000 | 3.1 | 2.7 |" in text
     assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
-    assert "- other failed: ValueError: no such thing" in text
+    assert "- peer was best at the highest rate tried: its best may lie beyond.\n- other failed: ValueError" in text
+    assert "same threads. They reached 400 to 400 GFLOP/s in float32 and 1600 to 1600 GFLOP/s in bfloat16" in flowing
     ended = "Trainings ended between 2026-11-29 10:00 and 2026-11-29 10:00 (UTC)."
     assert text.endswith(f"\na machine, peer 1.2, code c0de. {ended}\n")
 
@@ -103,7 +123,7 @@ def test_the_page_tells_everything_once() -> None:
 def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
     assert "no more are drawn" not in page(RESULTS)
     glanced = [replace(OWN, checks=(replace(OWN.checks[0], look=replace(OWN.checks[0].look, judged=50)),)), SLOW]
-    assert "Where 500 of them already have an FID above 12.5, no more are drawn." in " ".join(
+    assert "Where 500 of them already have an FID above 12.5, no more are drawn; of so few" in " ".join(
         page(replace(RESULTS, outcomes=glanced)).split()
     )
 

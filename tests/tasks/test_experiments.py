@@ -118,12 +118,23 @@ def test_what_jumps_take_is_said_beside_what_they_give(evidence: Evidence) -> No
         return replace(spec, title="Student", training=training, sampling=sampling)
 
     build = with_variant(evidence, 1, "student", tuned)
-    student = replace(build.variants[2], sample={**build.variants[2].sample, "evaluations": 2})
+    sweep = build.variants[2].sweep
+    jumps = {**sweep["rows"][0], "sampler": "Consistency jumps", "evaluations": 2}
+    rows = {**sweep, "rows": [jumps]}
+    student = replace(build.variants[2], sample={**build.variants[2].sample, "evaluations": 2}, sweep=rows)
     build = replace(build, variants=(*build.variants[:2], student))
     pairs = Pairs([Pair("student", "flagship", 120, True, -0.1, -0.2, 0.0, 10, 22, 0.1)], ())
     found = experiment_text("jumps", build, pairs, 0.95).replace("\\", "")
     assert found.startswith("Of 120 shared seeds, Student alone is right on 10 and Flagship alone on 22: ")
-    assert found.endswith("Student takes 2 evaluations an image, after 300 more steps of training.")
+    price = "Student takes 2 evaluations an image, after 300 more steps of training."
+    assert found.endswith(price)
+    quick = {**sweep["rows"][0], "sampler": "Quick", "evaluations": 1, "fid": 9.0, "fid_low": 8.0, "fid_high": 10.0}
+    better = {**quick, "evaluations": 2, "fid": 8.0, "fid_low": 7.0, "fid_high": 9.0}
+    swept = replace(build.variants[1], sweep={**sweep, "rows": [*sweep["rows"], quick, better]})
+    build = replace(build, variants=(build.variants[0], swept, student))
+    found = experiment_text("jumps", build, pairs, 0.95).replace("\\", "")
+    assert f"{price} Of 500 images by as few evaluations the FID is " in found
+    assert found.endswith(", and that of Flagship, by Quick with 2 evaluations, 8.00 (7.00 to 9.00).")
 
 
 def test_the_sweeps_say_what_the_number_of_steps_does(evidence: Evidence) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.evaluations import evaluations
+from models.evaluations import evaluations, levels_asked, levels_visited
 from tasks.dataset import real_test_images
 from tasks.distances import frechet_difference, real_features
 from tasks.errors import IntegrityError, MissingResourceError
@@ -23,6 +23,7 @@ from tasks.redrawn import Bench
 from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
 from tasks.sampler_names import sampler_name
 from tasks.sweep import Attempt, candidates, drawn_before, own_attempt, run_sweep, with_rivals
+from tasks.sweep import described as told
 from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,
@@ -65,6 +66,18 @@ def test_what_starts_from_its_prior_is_tried_from_noise_too() -> None:
     others = [attempt for attempt in found if attempt.sampler.start == "noise"]
     assert described(others) == [(3, "DPM-Solver++(2M)", 3), (6, "DPM-Solver++(2M)", 6)]
     assert {attempt.sampler.sigma_max for attempt in others if attempt.sampler.kind == "dpmpp_2m"} == {40.0}
+
+
+def test_from_noise_the_network_is_asked_as_late_as_in_the_variants_own_sampler_and_at_every_step() -> None:
+    late = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, mended_below=1.0))
+    own, found = own_attempt(late), candidates(late, replace(SWEEP, evaluations=(3,), samplers=("dpmpp_2m",)))
+    from_noise = [attempt for attempt in found if attempt.sampler.start == "noise"]
+    assert [told(attempt, own)["sampler"] for attempt in from_noise] == [
+        "DPM-Solver++(2M) from noise, the prior first",
+        "DPM-Solver++(2M) from noise",
+    ]
+    assert [levels_visited(attempt.sampler) == levels_asked(attempt.sampler) for attempt in from_noise] == [False, True]
+    assert [len(levels_asked(attempt.sampler)) for attempt in from_noise] == [3, 3]
 
 
 def test_what_was_tuned_to_jump_is_tried_with_jumps_alone() -> None:
@@ -114,10 +127,14 @@ def test_steps_that_ask_no_network_come_on_top_of_the_budget() -> None:
 
 
 def test_a_sampler_of_which_no_step_would_ask_the_network_is_not_tried() -> None:
-    """Of one evaluation Heun's method has one step, from a start for which the prior answers here."""
+    """Of one evaluation Heun's method has one step, from a start for which the prior answers here.
+
+    From noise the variant's own is tried with the prior first and without.
+    """
     sparing = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, mended_below=1.0))
     assert described(candidates(sparing, replace(SWEEP, evaluations=(1,)))) == [
         (1, "UniPC", 1),
+        (1, "DPM-Solver++(2M)", 1),
         (1, "DPM-Solver++(2M)", 1),
     ]
 
@@ -349,6 +366,12 @@ def test_the_text_claims_no_more_than_the_widened_intervals_say() -> None:
         "Fewer than 10 are all found worse."
     )
     assert said() == "No other was tried."
+    assert "the prior" not in said(("A from noise", 5, 5, 8.0)).lower()
+    assert said(("A from noise, the prior first", 5, 5, 8.0)).endswith(
+        "Fewer than 18 are all found worse.\n\nThe prior first: the steps at noise above which the model\u2019s own "
+        "sampler does not ask its network are taken by the prior\u2019s guess alone, and are no evaluations. Without "
+        "these words a sampler from noise asks the network at every step."
+    )
 
 
 def test_the_table_shows_budgets_what_was_taken_of_them_and_real_images() -> None:
