@@ -17,7 +17,7 @@ from benchmarks.limits import require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outside_judges import outside_judges
 from benchmarks.tables import fid_cell, markdown_table
-from flows.environment import prepare_environment
+from flows.environment import log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded, single_builder
 from flows.workspace import built_workspace
 from models.evaluations import evaluations
@@ -73,6 +73,7 @@ def main() -> None:
     if options.profile:
         os.chdir(built_workspace(options.profile))
     prepare_environment()
+    log_to_stderr()
     with single_builder(options.profile):
         params = load_params()
         drawn = [drawn_by(name, params, options.images) for name in options.variants]
@@ -97,6 +98,7 @@ def drawn_by(variant: str, params: Params, images: int) -> Drawn:
     sampling = prepared_sampling(variant, spec, params.sample.batch, params.compute)
     labels, seeds = balanced_requests(images // NUM_CLASSES, params.seed)
     found, rate = drawn_in_time(sampling, labels, seeds)
+    sys.stderr.write(f"{spec.title}: {images:,} images drawn, {rate:.0f}/s\n")
     training_s = float(read_json(metrics_file("train", variant))["seconds"])
     return Drawn(spec.title, training_s, evaluations(spec.sampling), rate, found, labels)
 

@@ -93,6 +93,7 @@ def test_a_model_draws_the_images_of_its_stage(workspace: Path) -> None:
 def run_main(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> str:
     monkeypatch.setattr(outside, "RESULTS", folder / "OUTSIDE.md")
     monkeypatch.setattr(outside, "prepare_environment", lambda: None)
+    monkeypatch.setattr(outside, "log_to_stderr", lambda: None)
     monkeypatch.setattr(outside, "load_params", lambda: PARAMS)
     monkeypatch.setattr(sys, "argv", ["outside", *options])
     write_text(PARAMS_FILE, (ROOT / PARAMS_FILE).read_text())  # which the page marks
@@ -100,13 +101,16 @@ def run_main(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> st
     return outside.RESULTS.read_text()
 
 
-def test_the_page_holds_models_beside_real_images(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_holds_models_beside_real_images(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, spec in (("flagship", FLAGSHIP), ("course", COURSE)):
         run_training(name, spec, CPU, SEED)
     monkeypatch.setattr(outside_judges, "fitted", lambda name, *_: fitted(name, load_split("train"), DEVICE, 30))
     text = run_main(monkeypatch, workspace, "flagship", "course", "--images", "100")
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
     titles = [row[0].removeprefix("| ") for row in rows if row[0] != "| "]
+    assert "Small flagship: 100 images drawn, " in capsys.readouterr().err
     judged = ["Small flagship", "Small course", "real test images"]
     assert titles == ["Small flagship", "Small course", *judged, *judged]
     for name in MAKERS:
