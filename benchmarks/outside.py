@@ -21,9 +21,9 @@ from flows.environment import log_to_stderr, prepare_environment
 from flows.stage import CommandLine, guarded, single_builder
 from flows.workspace import built_workspace
 from models.evaluations import evaluations
-from models.intervals import Interval
 from tasks.config import load_params
 from tasks.distances import REFERENCE_PER_CLASS, real_features
+from tasks.evidence import interval_beside
 from tasks.files import read_json, write_text
 from tasks.judge import Judge
 from tasks.labels import NUM_CLASSES
@@ -139,7 +139,7 @@ def _judged_table(rows: Mapping[str, Row]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    fid, accuracy = (Interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in ("fid", "accuracy"))
+    fid, accuracy = (interval_beside(row, key) for key in ("fid", "accuracy"))
     right = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
     return [right, fid_cell(fid), *(f"{row[name]:.3f}" for name in SHARES)]
 

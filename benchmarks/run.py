@@ -71,8 +71,9 @@ def measured(limits: Limits, setup: Setup) -> Iterator[Results]:
     require_unchanged(circumstances, setup)
     yield results
     costs, failed = told_apart(training_costs(setup.params.variant("flagship").training.batch))
+    results = replace(results, failures=[*failures, *failed], training_costs=costs, image_costs=image_costs(setup))
     require_unchanged(circumstances, setup)
-    yield replace(results, failures=[*failures, *failed], training_costs=costs, image_costs=image_costs(setup))
+    yield results
     if not failures:
         unfinished.forget()
 

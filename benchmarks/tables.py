@@ -42,16 +42,17 @@ def time_cell(target: float, checks: Sequence[Check]) -> str:
 
 def training_table(outcomes: Sequence[Outcome]) -> str:
     """Size and speed of training, also as shares of what a convolution reaches in each precision."""
-    precisions = sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
+    precisions = _precisions(outcomes)
     shares = [f"of {name}" for name in precisions]
     head = ["", "parameters", "images/s", "MFLOP an image", "GFLOP/s", *shares, "memory of steps, MB"]
     return markdown_table(head, (_training_row(outcome, precisions) for outcome in outcomes))
 
 
 def convolutions_told(outcomes: Sequence[Outcome]) -> str:
-    """What a convolution reached, in words; it was measured anew beside each training, on however busy a machine."""
-    precisions = sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
-    rates = {name: sorted(outcome.convolution_gflops[name] for outcome in outcomes) for name in precisions}
+    """What a convolution reached, measured anew beside each training, in a sentence; empty where there was none."""
+    if not outcomes:
+        return ""
+    rates = {name: sorted(outcome.convolution_gflops[name] for outcome in outcomes) for name in _precisions(outcomes)}
     told = " and ".join(f"{rate[0]:.0f} to {rate[-1]:.0f} GFLOP/s in {name}" for name, rate in rates.items())
     return f"They reached {told}, from one training to another."
 
@@ -110,6 +111,10 @@ def _quality_cells(quality: Quality) -> list[str]:
 def fid_cell(interval: Interval) -> str:
     """A distance with its interval."""
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def _precisions(outcomes: Sequence[Outcome]) -> list[str]:
+    return sorted({name for outcome in outcomes for name in outcome.convolution_gflops}, reverse=True)
 
 
 def _training_row(outcome: Outcome, precisions: Sequence[str]) -> list[str]:

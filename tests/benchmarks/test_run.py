@@ -212,7 +212,7 @@ def test_what_changes_while_contenders_are_trained_stops_the_run(invented: pytes
     assert kept == [OWN, None]
 
 
-@pytest.mark.parametrize(("part", "told"), [("sampler_results", 1), ("training_costs", 2)])
+@pytest.mark.parametrize(("part", "told"), [("sampler_results", 1), ("training_costs", 2), ("image_costs", 2)])
 def test_what_changes_while_the_flagship_is_measured_stops_the_run(
     part: str, told: int, invented: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +259,7 @@ def test_page_picture_and_records_are_written_also_where_nothing_came_to_anythin
         assert (tmp_path / "results.png").stat().st_size > 10_000
         assert len(read_json(SUMMARY)["rows"]) == len(outcomes)
         assert (tmp_path / "RESULTS.md").read_text() == page(replace(RESULTS, outcomes=outcomes))
+    assert "They reached" not in page(replace(RESULTS, outcomes=[]))
 
 
 @pytest.mark.parametrize(
