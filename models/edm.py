@@ -1,6 +1,7 @@
 """Continuous diffusion with the preconditioning and loss of Karras et al. 2022, on any prior.
 
-The noisy image is x0 + sigma * eps. The network works on inputs, targets and losses of unit size at every sigma.
+The noisy image is x0 + sigma * eps. The network works on inputs, targets and losses of about unit size at every sigma;
+a mixture's guess for an image whose label is hidden is further off than the error that its target is measured in.
 """
 
 import math

@@ -42,6 +42,20 @@ def group_norm(channels: int, group_size: int) -> nn.GroupNorm:
     return Float32GroupNorm(channels // group_size, channels)
 
 
+def memory_of(fresh: Tensor) -> Tensor | None:
+    """Where the result of an operation on maps may go that nothing else looks at: their own memory.
+
+    Returns:
+        ``fresh`` itself, to be passed as ``out``; None where gradients are wanted, which need what the maps hold.
+    """
+    return None if torch.is_grad_enabled() else fresh
+
+
+def silu(fresh: Tensor) -> Tensor:
+    """Weigh maps that nothing else looks at by their sigmoid; see :func:`memory_of`."""
+    return F.silu(fresh, inplace=memory_of(fresh) is not None)
+
+
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     """The same convolution with weights and bias zero, so that the branch it ends starts as nothing."""
     nn.init.zeros_(layer.weight)

@@ -105,11 +105,11 @@ class GaussianMixture(nn.Module):
         with torch.autocast(noise.device.type, enabled=False):
             chosen, variance = self._chosen(labels, places), sigma**2
             z = noise @ self.basis
-            directions = self.directions[:, chosen].movedim(0, 1)
-            along = torch.einsum("brk,br->bk", directions, z)
+            directions = self.directions.movedim(1, 0).index_select(0, chosen)
+            along = torch.bmm(z[:, None], directions).squeeze(1)
             across = (self.rest[chosen] + variance).sqrt()[:, None]
             longer = ((self.variances[chosen] + variance).sqrt() - across) * along
-            drawn = self.means[chosen] + across * z + torch.einsum("brk,bk->br", directions, longer)
+            drawn = self.means[chosen] + across * z + torch.bmm(directions, longer[:, :, None]).squeeze(2)
             outside = (self.outside + variance).sqrt()
             return (drawn - outside * z) @ self.basis.mT + outside * noise
 

@@ -58,6 +58,21 @@ def test_answers_one_number_per_pixel(network: nn.Module) -> None:
     assert torch.isfinite(out).all()
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_answers_without_gradients_are_the_same_and_leave_the_inputs_alone(
+    network: nn.Module, precision: torch.dtype
+) -> None:
+    """What is computed in place there must not be looked at again."""
+    given, untouched = inputs(), inputs()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+        with torch.no_grad():
+            out = network(*given)
+        expected = network(*given)
+    assert expected.requires_grad
+    assert torch.equal(out, expected)
+    assert all(map(torch.equal, given, untouched))
+
+
 def test_a_new_network_answers_zero() -> None:
     assert not EdmUNet(spec())(*inputs()).any()
 
