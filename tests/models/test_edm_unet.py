@@ -81,12 +81,12 @@ def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
     def block(c: int) -> int:
         return 2 * (9 * c * c + c) + 2 * c + (128 + 1) * 2 * c
 
-    levels = 2 * block(16) + 4 * block(64)
-    between = (4 * 16 * 64 + 64) + (4 * 64 * 16 + 16)
+    levels = 2 * block(32) + 4 * block(64)
+    between = (4 * 32 * 64 + 64) + (4 * 64 * 32 + 32)
     embedding = (32 * 128 + 128) + 10 * 128 + (128 * 128 + 128)
-    ends = (9 * 2 * 16 + 16) + 2 * 16 + (9 * 16 + 1)
+    ends = (9 * 2 * 32 + 32) + 2 * 32 + (9 * 32 + 1)
     flagship = EdmUNetSpec(
-        kind="edm_unet", patch=1, channels=(16, 64), blocks=(1, 2), heads=0, embedding=128, dropout=0.0
+        kind="edm_unet", patch=1, channels=(32, 64), blocks=(1, 2), heads=0, embedding=128, dropout=0.0
     )
     found = sum(p.numel() for p in EdmUNet(flagship, images=2).parameters())
     assert found == levels + between + embedding + ends

@@ -159,7 +159,7 @@ BAD_VALUES = [
     ("variants.flagship.training.log_every", "0", "from 1 to 10000000"),
     ("variants.flagship.training.validate_every", "0", "from 1 to 10000000"),
     ("variants.flagship.training.checkpoint_every", "0", "from 1 to 10000000"),
-    ("variants.flagship.training.snapshots", "2000", "at most the number of steps"),
+    ("variants.flagship.training.snapshots", "2001", "at most the number of steps"),
     ("variants.flagship.training.grad_clip", "0.0", "above 0, at most 1000"),
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.adam_betas", "[0.9, 1.0]", "two numbers"),
@@ -176,7 +176,6 @@ BAD_VALUES = [
     ("variants.flagship.sampling.churn", "-1.0", "from 0 to 1000"),
     ("variants.flagship.sampling.sigma_max", "1001.0", "at most 1000"),
     ("variants.flagship.sampling.mended_below", "0.05", "from sigma_min to 1000"),
-    ("variants.flagship.sampling.start", "noise", "sigma_max: got 5.0; expected at least 10 with start noise"),
     ("variants.flagship.sampling.kind", "consistency", "mended_below: got 3.0; expected at least sigma_max with the"),
     ("variants.flagship.sampling.rho", "0.5", "from 1 to 100"),
     ("variants.flagship.sampling.guidance", "-1.0", "from 0 to 20"),
@@ -195,6 +194,10 @@ BAD_TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"variants.critic": CONTENT["variants"]["course"]}, "names other than critic and scorer"),
     ({"variants.flagship.title": "Course DDPM"}, "a title of its own"),
     ({"compute.compile": True, "variants.flagship.network.dropout": 0.1}, "0 with compute.compile"),
+    (
+        {"variants.flagship.sampling.start": "noise", "variants.flagship.sampling.sigma_max": 9.9},
+        "sigma_max: got 9.9; expected at least 10 with start noise",
+    ),
     (
         {"variants.course.process.schedule": "cosine", "variants.course.process.beta_start": 0.0},
         "process.beta_end: got 0.02; expected 0 with a cosine schedule",
@@ -555,7 +558,7 @@ def test_a_sampler_of_which_no_step_would_ask_the_network_is_refused(guidance: f
         ({"guidance": 2.0, "guided_sigma": [1.0, 0.5]}, r"sampling\.guided_sigma: .* \[\], or two rising numbers"),
         (
             {"guidance": 2.0, "guided_sigma": [4.0, 9.0]},
-            r"sampling\.guided_sigma: .* an interval with one of the levels at which the network is asked: 1\.52, .*",
+            r"sampling\.guided_sigma: .* an interval with one of the levels at which the network is asked: 1\.97, .*",
         ),
         ({"mended_below": 0.05}, r"sampling\.mended_below: .* from sigma_min to 1000"),
     ],

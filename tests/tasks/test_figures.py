@@ -316,17 +316,17 @@ def test_the_courses_process_keeps_the_known_share_of_the_signal(params: Params)
 
 def test_the_flagships_process_ends_at_the_samplers_largest_sigma(params: Params) -> None:
     _, ratio = ratio_along(params.variants["flagship"])
-    np.testing.assert_allclose(ratio[-1], (0.5 / 5.0) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(ratio[-1], (0.5 / 20.0) ** 2, rtol=1e-9)
 
 
 def test_forward_process_at_zero_is_the_image_and_follows_the_closed_form(params: Params) -> None:
     images = torch.arange(2 * 28 * 28).reshape(2, 28, 28).remainder(256).to(torch.uint8)
     training, eps = PixelStatistics(torch.full((28, 28), 60.0), 90.0), torch.full((2, 1, 28, 28), 0.3)
     amplitude = np.sqrt(np.prod(1 - np.linspace(0.0001, 0.02, 100)))
-    total = np.hypot(0.5, 5.0)  # deviation of scaled images with noise of the largest sigma
+    total = np.hypot(0.5, 20.0)  # deviation of scaled images with noise of the largest sigma
     ends = {
         "course": 127.5 * (1 + amplitude * (images.numpy() / 127.5 - 1) + 0.3 * np.sqrt(1 - amplitude**2)),
-        "flagship": 60 + ((images.numpy() - 60.0) * 0.5 + 90.0 * 0.3 * 5.0) / total,
+        "flagship": 60 + ((images.numpy() - 60.0) * 0.5 + 90.0 * 0.3 * 20.0) / total,
     }
     for name, expected in ends.items():
         spec = params.variants[name]
