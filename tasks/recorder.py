@@ -35,8 +35,9 @@ class Recorder:
         run, training, step = self.run, self.training, report.step
         last = step == training.steps
         kept = step in self._snapshots
-        if step % training.log_every == 0 or step == 1 or kept:
-            self._log(report, validate=step % training.validate_every == 0 or kept)
+        validated = kept or step % training.validate_every == 0
+        if validated or step % training.log_every == 0 or step == 1:
+            self._log(report, validate=validated)
         if kept:
             take_snapshot(run.folder, run.ema.model, step)
             for row in self.validation.by_level(run.ema.model):

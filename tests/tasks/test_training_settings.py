@@ -48,6 +48,14 @@ def test_the_average_of_a_model_that_jumps_is_that_of_its_tuning(workspace: Path
         assert_close(found.double(), wanted, rtol=1e-5, atol=1e-7)
 
 
+def test_steps_that_are_validated_are_logged_whatever_the_other_number_is(workspace: Path) -> None:
+    training = replace(TRAINING, steps=12, log_every=5, validate_every=4, snapshots=1)
+    run_training("course", replace(COURSE, training=training), CPU, SEED)
+    history = pd.read_csv("artifacts/course/history.csv")
+    assert history["step"].tolist() == [1, 4, 5, 8, 10, 12]
+    assert history.loc[history["val_loss"].notna(), "step"].tolist() == [4, 8, 12]
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_validation_asks_the_average_and_shows_it_the_labels(variant: str, workspace: Path) -> None:
     spec = VARIANTS[variant]
