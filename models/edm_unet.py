@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.embeddings import NUM_CLASSES, octave_frequencies, one_hot, sinusoidal
-from models.layers import SeededDropout, UncastGroupNorm, conv3x3, memory_of, silu, zeroed
+from models.layers import SeededDropout, UncastGroupNorm, conv3x3, memory_of, silu_of_fresh, zeroed
 from models.spec import GROUP_SIZE, EdmUNetSpec
 
 LEVEL_FEATURES = 32
@@ -90,12 +90,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, under scales and shifts of shape (B, 2C)."""
-        hidden: Tensor = self.norm2(self.conv1(silu(self.norm1(x))))
+        hidden: Tensor = self.norm2(self.conv1(silu_of_fresh(self.norm1(x))))
         scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
         shift, gain = shift.to(hidden.dtype), (1.0 + scale).to(hidden.dtype)
         hidden = torch.addcmul(shift, hidden, gain, out=memory_of(hidden))
-        residual: Tensor = self.conv2(self.dropout(silu(hidden)))
-        return torch.add(x, residual, out=memory_of(residual))
+        residual: Tensor = self.conv2(self.dropout(silu_of_fresh(hidden)))
+        return torch.add(x, residual, out=memory_of(residual, x))
 
 
 class SelfAttention(nn.Module):

@@ -42,18 +42,24 @@ def group_norm(channels: int, group_size: int) -> nn.GroupNorm:
     return Float32GroupNorm(channels // group_size, channels)
 
 
-def memory_of(fresh: Tensor) -> Tensor | None:
+def memory_of(fresh: Tensor, *others: Tensor) -> Tensor | None:
     """Where the result of an operation on maps may go that nothing else looks at: their own memory.
 
+    Args:
+        fresh: the maps.
+        others: what they are combined with.
+
     Returns:
-        ``fresh`` itself, to be passed as ``out``; None where gradients are wanted, which need what the maps hold.
+        ``fresh`` itself, to be passed as ``out``. None where gradients are wanted, which need what the maps hold, and
+        where precisions differ, since the result has the finer one.
     """
-    return None if torch.is_grad_enabled() else fresh
+    alike = all(other.dtype == fresh.dtype for other in others)
+    return fresh if alike and not torch.is_grad_enabled() else None
 
 
-def silu(fresh: Tensor) -> Tensor:
+def silu_of_fresh(maps: Tensor) -> Tensor:
     """Weigh maps that nothing else looks at by their sigmoid; see :func:`memory_of`."""
-    return F.silu(fresh, inplace=memory_of(fresh) is not None)
+    return F.silu(maps, inplace=memory_of(maps) is not None)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

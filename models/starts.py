@@ -32,7 +32,7 @@ class ClassMoments:
         return ClassMoments(self.mean.to(device), self.factor.to(device))
 
     def draw(self, labels: Tensor, noise: Tensor) -> Tensor:
-        """Images from the Gaussian of their class.
+        """Images from the Gaussian of their class, float32 whatever the precision of the networks.
 
         Args:
             labels: int64 class per image, shape (B,).
@@ -42,7 +42,8 @@ class ClassMoments:
             Shape (B, 1, 28, 28).
         """
         share = noise.flatten(1)[:, None, :COMPONENTS]
-        return (self.mean[labels] + (share @ self.factor[labels]).squeeze(1)).view_as(noise)
+        with torch.autocast(noise.device.type, enabled=False):
+            return (self.mean[labels] + (share @ self.factor[labels]).squeeze(1)).view_as(noise)
 
 
 def class_moments(x0: Tensor, labels: Tensor) -> ClassMoments:

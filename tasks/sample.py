@@ -194,8 +194,13 @@ def _steps(sampling: Sampling, labels: Array, seeds: Array) -> Iterator[SampleSt
     missing = sampling.batch - len(labels)
     filled = torch.from_numpy(np.pad(labels, (0, missing), mode="edge")).to(sampling.device)
     noise = ImageNoise(np.pad(seeds, (0, missing), mode="edge").tolist())
-    with sampling.precision:
-        yield from sampling.diffusion.sample(sampling.sampler, noise, filled, sampling.moments, sampling.guide)
+    steps = sampling.diffusion.sample(sampling.sampler, noise, filled, sampling.moments, sampling.guide)
+    while True:
+        with sampling.precision:  # left before a step is handed over, since whoever takes it has a precision of its own
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def _is_kept(step: SampleStep) -> bool:

@@ -14,7 +14,7 @@ LEVEL_SHARE = 4
 
 
 class Validation:
-    """Fixed questions to a model in training.
+    """Fixed questions to a model in training, answered in float32 whatever the precision that it trains in.
 
     Args:
         split: held-out images, of which the first ``count`` of a fixed permutation are used.

@@ -73,6 +73,21 @@ def test_answers_without_gradients_are_the_same_and_leave_the_inputs_alone(
     assert all(map(torch.equal, given, untouched))
 
 
+def test_a_block_without_gradients_keeps_the_precision_of_what_it_is_given() -> None:
+    """Of single precision in, single precision comes out, though the convolutions between are of half of it."""
+    block = awakened(ResidualBlock(16, 0.0)).eval()
+    generator = torch.Generator().manual_seed(3)
+    x, modulation = torch.randn(2, 16, 8, 8, generator=generator), torch.randn(2, 32, generator=generator)
+    before = x.clone()
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            out = block(x, modulation)
+        expected = block(x, modulation)
+    assert out.dtype == expected.dtype == torch.float32
+    assert torch.equal(out, expected)
+    assert torch.equal(x, before)
+
+
 def test_a_new_network_answers_zero() -> None:
     assert not EdmUNet(spec())(*inputs()).any()
 

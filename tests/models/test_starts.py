@@ -53,3 +53,5 @@ def test_a_draw_is_the_mean_and_a_mixture_of_the_directions_of_its_class() -> No
     for row, label, share in zip(drawn.flatten(1), labels, noise.flatten(1)[:, :COMPONENTS], strict=True):
         assert_close(row, moments.mean[label] + share @ moments.factor[label])
     assert_close(moments.draw(labels, torch.zeros_like(noise)).flatten(1), moments.mean[labels])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(moments.draw(labels, noise), drawn)
