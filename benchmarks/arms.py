@@ -25,7 +25,7 @@ COSINE = {"density": "cosine", "log_sigma_mean": 0.0, "log_sigma_std": 0.0}
 """Noise levels from 0.005 to 50, which reach the start of those that are sampled from noise."""
 ADAM = {"optimizer": "adam", "muon_lr": 0.0}
 BLOCKS_OF_PIXELS = {"patch": 2, "channels": (32, 96), "blocks": (2, 2)}
-"""A training step of about the same time."""
+"""A training step of about the time of 16 and 64 channels on single pixels."""
 ClassImages = Callable[[int], Tensor]
 """A class -> its encoded training images, (N, 784)."""
 Arrange = Callable[[Iterator[Batch], ClassImages], Iterator[Batch]]

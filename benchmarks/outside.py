@@ -1,4 +1,4 @@
-"""What two classifiers beside the critic say of trained models: ``python -m benchmarks.outside``, in a finished build.
+"""What classifiers beside the critic say of trained models: ``python -m benchmarks.outside``, in a finished build.
 
 The judges (:mod:`benchmarks.outside_judges`) are trained where they have not been yet. Each model that the command line
 names draws ``--images`` by its own sampler, equally many of every class, from the seeds of the build; ``--profile``
@@ -119,8 +119,9 @@ def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], confiden
     tables = "\n".join(f"## By {judge}\n\n{_judged_table(rows)}\n" for judge, rows in said.items())
     told = f"""\
 From `python -m benchmarks.outside`: {len(drawn[0].labels):,} images of each model, equally many of every class, drawn
-by its own sampler, and as many test images, held to {REFERENCES:,} training images by two classifiers that no stage of
-the pipeline knows. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
+by its own sampler, and as many test images, held to {REFERENCES:,} training images by {len(said)} classifiers that no
+stage of the pipeline knows. The flagship's settings were chosen by all of them but the last, which had no part in any
+choice. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
 coverage compare equally many images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
     return f"""# Judged by classifiers beside the critic
 

@@ -1,9 +1,10 @@
-"""Two classifiers of garments beside the critic, which no stage of the pipeline knows.
+"""Three classifiers of garments beside the critic, which no stage of the pipeline knows.
 
 They are of other makes than the critic and trained by another recipe: a stack of convolutions with one wide layer
-before its answer (Simonyan and Zisserman 2015), and a residual network whose blocks normalise first (He et al. 2016,
-"Identity mappings"). The last hidden vector of each is normalised to mean 0 and variance 1 per component over the
-training images, as the critic's is, and as long; so that no distance depends on the scale that a training came to.
+before its answer (Simonyan and Zisserman 2015), a residual network whose blocks normalise first (He et al. 2016,
+"Identity mappings"), and a network of wide kernels, one for each map (Liu et al. 2022). The last hidden vector of each
+is normalised to mean 0 and variance 1 per component over the training images, as the critic's is, and as long; so that
+no distance depends on the scale that a training came to.
 """
 
 import math
@@ -85,6 +86,29 @@ class ResidualBlock(nn.Module):
         return both
 
 
+class WideBlock(nn.Module):
+    """A 7x7 kernel for each map, then two layers at every place, added to what they were made from.
+
+    Args:
+        channels: in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.Conv2d(channels, channels, 7, padding=3, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.GELU(),
+            nn.Conv2d(2 * channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum, of the shape of ``x``."""
+        both: Tensor = x + self.way(x)
+        return both
+
+
 def stack() -> Network:
     """Two convolutions at each of 28x28, 14x14 and 7x7, and every place of what is left in one vector."""
     parts: list[nn.Module] = []
@@ -102,11 +126,24 @@ def residual() -> Network:
     return Network(nn.Sequential(nn.Conv2d(1, 32, 3, padding=1, bias=False), *blocks, *ends), 128)
 
 
-MAKERS: dict[str, Maker] = {"a stack of convolutions": stack, "a residual network": residual}
+def wide() -> Network:
+    """Three blocks at each of 14x14 and 7x7, and the mean over all places."""
+    parts: list[nn.Module] = []
+    for before, after in ((1, 64), (64, 128)):
+        parts += [nn.Conv2d(before, after, 2, stride=2), *(WideBlock(after) for _ in range(3))]
+    return Network(nn.Sequential(*parts, nn.BatchNorm2d(128), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 128)
+
+
+MAKERS: dict[str, Maker] = {
+    "a stack of convolutions": stack,
+    "a residual network": residual,
+    "a network of wide kernels": wide,
+}
+"""The first two had a part in choosing the flagship's settings; the last is asked of what was chosen alone."""
 
 
 def outside_judges(device: torch.device) -> dict[str, Judge]:
-    """Both judges by name, trained on the build's training images where they have not been yet.
+    """All judges by name, trained on the build's training images where they have not been yet.
 
     Raises:
         MissingResourceError: the data has not been prepared.

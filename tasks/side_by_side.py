@@ -11,6 +11,8 @@ from tasks.variants import Variant
 
 SUMMARY = Path("benchmarks/results/summary.json")
 """Written by ``make bench``; it names the machine that it was measured on."""
+WATCHING = frozenset({"log_every", "validate_every", "validation_images", "checkpoint_every"})
+"""Settings that say how a training is looked at, and change nothing in it."""
 TOLD = frozenset({"machine", "precision", "confidence", "variants", "real", "seconds", "images", "targets", "rows"})
 ROW = frozenset({"name", "settings", "images_per_second", "looks", "times", "fid", "judged"})
 """What is read of it, and of each contender's row."""
@@ -48,4 +50,5 @@ def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
 def described(spec: Variant) -> Json:
     """All of a variant on which its images or its speed depend, as JSON has it."""
     plain: Json = as_json(asdict(spec))
-    return {key: part for key, part in plain.items() if key != "title"}
+    training = {key: value for key, value in plain["training"].items() if key not in WATCHING}
+    return {**{key: part for key, part in plain.items() if key != "title"}, "training": training}

@@ -54,6 +54,15 @@ def test_an_arm_changes_what_it_says_alone(arm: Arm) -> None:
     assert changed == plain
 
 
+@pytest.mark.parametrize(
+    ("name", "images"), [("batches of 32, twice the steps", 1.0), ("half as many steps again", 1.5)]
+)
+def test_an_arm_with_other_steps_sees_as_many_images_as_it_says(name: str, images: float) -> None:
+    arm = next(arm for arm in ARMS if arm.name == name)
+    changed, plain = arm.of(SPEC).training, SPEC.training
+    assert changed.steps * changed.batch == images * plain.steps * plain.batch
+
+
 def test_arms_have_names_of_their_own() -> None:
     assert len({arm.name for arm in ARMS}) == len(ARMS)
 
