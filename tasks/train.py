@@ -114,7 +114,9 @@ def assist_training(variant: str, spec: Variant, compute: Compute, seed: int) ->
 
 
 def run_config(spec: Variant, compute: Compute, seed: int) -> dict[str, Any]:
-    """Everything on which the bits of the trained weights depend; its hash names the run.
+    """Everything on which the bits of the trained weights depend, but how many processes share the training.
+
+    Its hash names the run, which so may be continued by more processes or fewer (see :mod:`tasks.ranks`).
 
     Device and precision stand in it as they were chosen, so that ``auto`` is the run that it leads to.
     """

@@ -2,8 +2,8 @@
 
 Variants that differ in their sampling or title alone have one training between them: the same network, process,
 training, seed, data, code, library, device, threads and precision, from which the same bits follow, unless several
-processes shared it: that changes the order of sums, and which dropout is drawn. Which of them was trained changes no
-number but the seconds, and how many processes there were; both are those of the training that there was.
+processes shared it: that changes the order of sums, and which dropout is drawn. Of variants that were trained by as
+many, no number depends on which was trained, but for the seconds; these, and the processes, are told as they were.
 """
 
 import logging
