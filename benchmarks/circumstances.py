@@ -22,7 +22,7 @@ class Circumstances:
         code: mark of parameters and code.
         critic: hash of the judge's weights.
         confidence: of all intervals.
-        variants: the project's own contenders by name, as ``params.yaml`` describes them.
+        variants: the project's own contenders by name, as the run's parameters describe them.
     """
 
     machine: str

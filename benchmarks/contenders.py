@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from tasks.config import load_params
+from tasks.config import PARAMS, load_params, profile_file
 from tasks.params import Params
 from tasks.precision import autocast, chosen_precision
 from tasks.reproducibility import prepare_compute
@@ -33,13 +33,16 @@ class Setup:
 
 
 def setup_on_cpu() -> Setup:
-    """The parameters of the current folder, with all networks on the CPU, on as many threads as they say.
+    """The parameters of the current folder, with all networks on the CPU.
+
+    The course's model is that of `make full`: the default report trains it too briefly to stand for it.
 
     Raises:
         ConfigError: the parameters are wrong.
     """
     params = load_params()
-    return setup_of(replace(params, compute=replace(params.compute, device="cpu")))
+    variants = {**params.variants, "course": load_params(PARAMS, profile_file("full")).variant("course")}
+    return setup_of(replace(params, compute=replace(params.compute, device="cpu"), variants=variants))
 
 
 def setup_of(params: Params) -> Setup:
@@ -93,7 +96,7 @@ class Entry:
         return lambda setup: build(setup, self.option)
 
 
-RATES = (1e-4, 5e-4)
+RATES = (1e-4, 5e-4, 1e-3)
 """Tried of every other library; the first is that of the libraries' own example and trainer."""
 ENTRIES = (
     Entry("flagship", "own", "flagship"),

@@ -42,7 +42,7 @@ class DiffusersUNet(NoisePredictor):
 
     def __init__(self, setup: Setup, lr: float) -> None:
         network = new_unet(derived_seed(setup.params.seed, "weights")).to(setup.device)
-        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES, use_karras_sigmas=True, thresholding=True)
+        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES, thresholding=True)
         super().__init__(setup, network, solver, f"AdamW at {lr:g}")
         self._averaged = copy.deepcopy(network).eval()
         self._noising, self._lr = DDPMScheduler(num_train_timesteps=TIMES), lr

@@ -4,8 +4,7 @@ Its width is 32 at 28 pixels, 64 at 14 and 128 at 7, where its own default is ma
 its trainer has no say in is chosen in favour of speed (fused Adam, channels last) and of few steps: its average of the
 weights, with its own defaults, would span most of them, so it takes in every step and grows longer as that of the other
 peer does. Labels are never hidden from it and images are drawn without guidance, which its own sampler cannot do: so
-they are drawn by the DPM-Solver++ of diffusers, as with that peer, from the strongest noise that this solver advises
-for a cosine schedule, and clipped on the way, as its own sampler does.
+they are drawn by the DPM-Solver++ of diffusers, as with that peer, and clipped on the way, as its own sampler does.
 """
 
 import torch
@@ -23,8 +22,6 @@ from tasks.seeds import derived_seed
 WIDTH = 32
 WIDER = (1, 2, 4)
 """Times the width, at each size."""
-WEAKEST_SIGNAL = -5.1
-"""Logarithm of the square root of the signal-to-noise ratio at which drawing starts."""
 
 
 class LucidrainsUNet(NoisePredictor):
@@ -38,12 +35,8 @@ class LucidrainsUNet(NoisePredictor):
     def __init__(self, setup: Setup, lr: float) -> None:
         self._diffusion = new_diffusion(derived_seed(setup.params.seed, "weights"))
         self._diffusion.to(setup.device, memory_format=torch.channels_last)
-        solver = DPMSolverMultistepScheduler(
-            num_train_timesteps=TIMES,
-            trained_betas=self._diffusion.betas.cpu().numpy(),
-            lambda_min_clipped=WEAKEST_SIGNAL,
-            thresholding=True,
-        )
+        betas = self._diffusion.betas.cpu().numpy()
+        solver = DPMSolverMultistepScheduler(num_train_timesteps=TIMES, trained_betas=betas, thresholding=True)
         super().__init__(setup, self._diffusion.model, solver, f"Adam at {lr:g}")
         self._optimizer = torch.optim.Adam(self.weights, lr, betas=(0.9, 0.99), fused=True)
         self._ema = EMA(self.network, beta=0.995, update_every=1, update_after_step=0, power=0.75)

@@ -1,4 +1,4 @@
-"""The project's own variants as contenders, exactly as ``params.yaml`` describes them."""
+"""The project's own variants as contenders, exactly as the parameters of a run describe them."""
 
 from functools import cache, partial
 

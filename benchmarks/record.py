@@ -1,6 +1,7 @@
 """What a side-by-side run comes to: a page, a picture, a record, and what the report quotes of it."""
 
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.circumstances import Circumstances
+from benchmarks.contenders import RATES
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import TARGETS, Failure, Outcome, Quality, best_of
@@ -32,15 +34,15 @@ from tasks.side_by_side import SUMMARY
 
 FOLDER = Path(__file__).parent / "results"
 SOUGHT = (
-    "The settings of the project's own variants were sought on this data, in part by this critic. Of each other "
-    "library two tries differ in learning rate: the first has that of its own example or trainer, and the best by "
-    "this critic stands for it. They depart from example and trainer in this: their networks, made for larger "
-    "pictures, are narrowed for two cores and told the class; arithmetic is in bfloat16 where that trains the "
-    "flagship faster; where a learning rate rises and falls, it does so over the whole time allowed, so what such a "
-    "training reaches on the way is not its best for that time; the average of the weights takes in every step; and "
-    "images are drawn by DPM-Solver++ in 20 steps, since 1000 steps of their own samplers would take hours. "
-    "benchmarks/diffusers_unet.py and benchmarks/lucidrains_unet.py name every choice. Each was trained once; "
-    "intervals are over images."
+    "The settings of the project's own variants were sought on this data, in part by this critic; the course's model "
+    f"is trained for as long as `make full` trains it. Of each other library {len(RATES)} tries differ in learning "
+    "rate: the first has that of its own example or trainer, and the best by this critic stands for it. They depart "
+    "from example and trainer in this: their networks, made for larger pictures, are narrowed for two cores and told "
+    "the class; arithmetic is in bfloat16 where that trains the flagship faster; where a learning rate rises and "
+    "falls, it does so over the whole time allowed, so what such a training reaches on the way is not its best for "
+    "that time; the average of the weights takes in every step; and images are drawn by DPM-Solver++ in 20 steps, "
+    "since 1000 steps of their own samplers would take hours. benchmarks/diffusers_unet.py and "
+    "benchmarks/lucidrains_unet.py name every choice. Each was trained once; intervals are over images."
 )
 SHARES = "The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, both ways, on the same threads."
 
@@ -130,9 +132,18 @@ def page(results: Results) -> str:
 
 
 def others_part(results: Results, best: list[Outcome]) -> str:
-    """What stands in no table, and why; empty where all do."""
-    lines = left_out(results.outcomes, best, results.failures)
-    return f"{lines}\n\n" if lines else ""
+    """What stands in no table, or for less than it says, and why; empty where there is nothing of it."""
+    lines = [*left_out(results.outcomes, best, results.failures), *stopped_early(results)]
+    return "\n".join([*lines, "", ""]) if lines else ""
+
+
+def stopped_early(results: Results) -> Iterator[str]:
+    """A line for each of the project's own models whose time was over before its training."""
+    for outcome in results.outcomes:
+        if variant := results.circumstances.variants.get(str(outcome.option)):
+            seen, whole = outcome.checks[-1].images, variant["training"]["steps"] * variant["training"]["batch"]
+            if seen < whole:
+                yield f"- {outcome.name} was stopped by the time, after {seen:,} of {whole:,} images."
 
 
 def samplers_part(results: Results) -> str:

@@ -86,14 +86,14 @@ def image_cost_table(costs: Sequence[ImageCost]) -> str:
     return markdown_table(["images", "drawing, s", "judging, s"], rows)
 
 
-def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> str:
+def left_out(outcomes: Sequence[Outcome], best: Sequence[Outcome], failures: Sequence[Failure]) -> list[str]:
     """A line for each entry that stands in no table, and for each best try that others do not enclose."""
     worse = [(it.name, it.settings, fid_cell(it.checks[-1].quality.fid)) for it in outcomes if it not in best]
-    lines = [f"- {name}, {settings}: FID {fid}, worse than its better try." for name, settings, fid in worse]
+    lines = [f"- {name}, {settings}: FID {fid}, worse than its best try." for name, settings, fid in worse]
     edges = [
         f"- {it.name} was best at the {end} rate tried: its best may lie beyond." for it, end in _edges(outcomes, best)
     ]
-    return "\n".join([*lines, *edges, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)])
+    return [*lines, *edges, *(f"- {failure.name} failed: {failure.reason}" for failure in failures)]
 
 
 def _edges(outcomes: Sequence[Outcome], best: Sequence[Outcome]) -> Iterator[tuple[Outcome, str]]:

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from benchmarks.contenders import ENTRIES, Setup
+from benchmarks.contenders import ENTRIES, Setup, setup_on_cpu
 from benchmarks.diffusers_unet import DiffusersUNet, lr_factor
 from benchmarks.lucidrains_unet import LucidrainsUNet, new_diffusion
-from benchmarks.noise_predictor import NoisePredictor
+from benchmarks.noise_predictor import SAMPLING_STEPS, NoisePredictor
 from benchmarks.own import NO_CHECKPOINTS, Own
 from benchmarks.quality import Referee
-from tasks.config import PARAMS, load_params
+from tasks.config import PARAMS, load_params, profile_file
 from tasks.precision import autocast
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
+from tasks.side_by_side import described
 from tasks.train import run_training
 from tasks.weights import load_model
 from tests.benchmarks.test_trial import Patient, Time
@@ -34,6 +35,19 @@ SETUP = Setup(
     autocast(CPU, DEVICE),
 )
 LABELS, SEEDS = balanced_requests(1, SEED)
+
+
+def test_the_course_is_that_of_make_full_and_the_flagship_of_the_default_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that the report of either says rightly which models it trains otherwise."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("benchmarks.contenders.prepare_compute", lambda _: DEVICE)
+    measured, default = setup_on_cpu().params, load_params()
+    full = load_params(PARAMS, profile_file("full"))
+    assert described(measured.variant("course")) == described(full.variant("course"))
+    assert described(measured.variant("course")) != described(default.variant("course"))
+    assert measured.variant("flagship") == default.variant("flagship")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -146,22 +160,34 @@ def test_a_peers_solver_ends_at_the_images_whose_noise_it_is_told(
 def test_a_peers_network_is_told_the_time_of_the_noise_that_it_sees(
     peer: NoisePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pixels of N(0, s^2), whose noise is known best at every time: only if the times are right has what is drawn s.
+    """Pixels of N(0, s^2), whose noise is known best at every time: only if the times are right has what is drawn s."""
+    grey = drawn_by_a_perfect_network(peer, 0.25, 100, monkeypatch)
+    assert grey.std().item() == pytest.approx(127.5 * 0.25, rel=0.02)
+    assert grey.mean().item() == pytest.approx(127.5, abs=2.0)
 
-    In many steps: with the 20 of a comparison these solvers make 1.06 and 0.95 of it.
-    """
-    deviation = 0.25
+
+@pytest.mark.parametrize("deviation", [0.05, 0.1, 0.25])
+@of_diffusers
+def test_the_steps_of_a_comparison_leave_a_peer_its_weak_detail(
+    peer: NoisePredictor, deviation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = drawn_by_a_perfect_network(peer, deviation, SAMPLING_STEPS, monkeypatch)
+    assert grey.std().item() == pytest.approx(127.5 * deviation, rel=0.07)
+
+
+def drawn_by_a_perfect_network(
+    peer: NoisePredictor, deviation: float, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> Tensor:
+    """What a peer's solver makes of pixels of N(0, s^2)."""
+    monkeypatch.setattr("benchmarks.noise_predictor.SAMPLING_STEPS", steps)
     abars = peer.solver.alphas_cumprod
 
     def noise(x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
         abar = abars[times.long()].view(-1, 1, 1, 1)
         return (1.0 - abar).sqrt() * x / (abar * deviation**2 + 1.0 - abar)
 
-    monkeypatch.setattr("benchmarks.noise_predictor.SAMPLING_STEPS", 100)
     monkeypatch.setattr(peer, "predict", noise)
-    grey = peer.draw(LABELS, SEEDS).double()
-    assert grey.std().item() == pytest.approx(127.5 * deviation, rel=0.02)
-    assert grey.mean().item() == pytest.approx(127.5, abs=2.0)
+    return peer.draw(LABELS, SEEDS).double()
 
 
 def test_the_peer_without_a_solver_is_drawn_by_one_of_its_own_noise_schedule(workspace: Path) -> None:

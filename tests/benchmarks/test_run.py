@@ -91,7 +91,7 @@ def test_a_best_try_that_no_others_enclose_is_said_to_be_one(
     rates: tuple[float, ...], best: float, told: str | None
 ) -> None:
     tried = [outcome("peer", (10.0, 60.0 if rate == best else 80.0), option=rate) for rate in rates]
-    lines = left_out([OWN, *tried], best_of([OWN, *tried]), []).splitlines()
+    lines = left_out([OWN, *tried], best_of([OWN, *tried]), [])
     edge = f"- peer was best at the {told} rate tried: its best may lie beyond."
     assert [line for line in lines if "best at" in line] == ([edge] if told else [])
 
@@ -113,11 +113,20 @@ def test_the_page_tells_everything_once() -> None:
     assert "| Heun | 5 | 42 | 2.00 (1.00 to 4.00) | 0.800 |" in text
     assert "| 32 x 0.5 | 300,000 | 64 | 500 | 40 | 900 |" in text
     assert "| 1,000 | 3.1 | 2.7 |" in text
-    assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its better try." in text
+    assert "- peer, slow steps: FID 80.00 (40.00 to 160.00), worse than its best try." in text
     assert "- peer was best at the highest rate tried: its best may lie beyond.\n- other failed: ValueError" in text
     assert "same threads. They reached 400 to 400 GFLOP/s in float32 and 1600 to 1600 GFLOP/s in bfloat16" in flowing
     ended = "Trainings ended between 2026-11-29 10:00 and 2026-11-29 10:00 (UTC)."
     assert text.endswith(f"\na machine, peer 1.2, code c0de. {ended}\n")
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"), [(20, None), (21, "- own was stopped by the time, after 2,000 of 2,100 images.")]
+)
+def test_a_model_whose_time_was_over_first_is_said_to_be_one(steps: int, line: str | None) -> None:
+    here = replace(HERE, variants={"own": {"training": {"steps": steps, "batch": 100}}})
+    told = [part for part in page(replace(RESULTS, circumstances=here)).splitlines() if "stopped by" in part]
+    assert told == ([line] if line else [])
 
 
 def test_a_page_speaks_of_a_glance_where_there_was_one() -> None:
