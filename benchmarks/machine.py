@@ -19,8 +19,9 @@ def machine_line() -> str:
 
 
 def code_mark() -> str:
-    """Twelve digits of a hash of the parameters and of all code that is measured, or measures."""
+    """Twelve digits of a hash of the parameters, their profiles, and all code that is measured, or measures."""
     root = Path(__file__).parents[1]
     files = sorted(path for folder in MEASURED for path in (root / folder).rglob("*.py"))
+    files += sorted((root / "profiles").glob("*.yaml"))
     hashes = {str(path.relative_to(root)): sha256_file(path) for path in files}
     return sha256_json({**hashes, str(PARAMS): sha256_file(PARAMS)})[:12]

@@ -172,6 +172,7 @@ def test_the_steps_of_a_comparison_leave_a_peer_its_weak_detail(
     peer: NoisePredictor, deviation: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grey = drawn_by_a_perfect_network(peer, deviation, SAMPLING_STEPS, monkeypatch)
+    assert len(peer.solver.timesteps) == SAMPLING_STEPS  # no two levels share a time
     assert grey.std().item() == pytest.approx(127.5 * deviation, rel=0.07)
 
 
