@@ -35,6 +35,8 @@ from tasks.sample import Array, balanced_requests, prepared_sampling
 
 RESULTS = Path(__file__).with_name("OUTSIDE.md")
 REFERENCES = REFERENCE_PER_CLASS * NUM_CLASSES
+HELD_BACK = "a network of wide kernels"
+"""The judge that had no part in choosing the flagship's settings."""
 SHARES = ("precision", "recall", "density", "coverage")
 
 
@@ -120,8 +122,8 @@ def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], confiden
     told = f"""\
 From `python -m benchmarks.outside`: {len(drawn[0].labels):,} images of each model, equally many of every class, drawn
 by its own sampler, and as many test images, held to {REFERENCES:,} training images by {len(said)} classifiers that no
-stage of the pipeline knows. The flagship's settings were chosen by all of them but the last, which had no part in any
-choice. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
+stage of the pipeline knows. The flagship's settings were chosen by all of them but {HELD_BACK}, which had no part in
+any choice. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
 coverage compare equally many images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
     return f"""# Judged by classifiers beside the critic
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.weights import seeded_weights
+from models.classifier import halved
 from tasks.batches import BatchOrder
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError
@@ -86,6 +87,15 @@ class ResidualBlock(nn.Module):
         return both
 
 
+class Halved(nn.Module):
+    """The maximum of each whole 2x2 block, made as in the critic, whose training repeats on a GPU too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (B, C, H // 2, W // 2); see :func:`models.classifier.halved`."""
+        height, width = (side - side % 2 for side in x.shape[2:])
+        return halved(x[:, :, :height, :width])
+
+
 class WideBlock(nn.Module):
     """A 7x7 kernel for each map, then two layers at every place, added to what they were made from.
 
@@ -115,7 +125,7 @@ def stack() -> Network:
     for before, after in ((1, 32), (32, 64), (64, 128)):
         for inputs in (before, after):
             parts += [nn.Conv2d(inputs, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        parts.append(nn.MaxPool2d(2))
+        parts.append(Halved())
     return Network(nn.Sequential(*parts, nn.Flatten()), 128 * 3 * 3)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
 from benchmarks import outside, outside_judges
-from benchmarks.outside import Drawn, drawn_by, page
-from benchmarks.outside_judges import FEATURES, MAKERS, ResidualBlock, fitted
+from benchmarks.outside import HELD_BACK, Drawn, drawn_by, page
+from benchmarks.outside_judges import FEATURES, MAKERS, Halved, ResidualBlock, fitted
 from benchmarks.outside_judges import outside_judges as judges_of
 from tasks.config import PARAMS as PARAMS_FILE
 from tasks.dataset import load_split
@@ -49,6 +50,16 @@ def test_a_judge_is_the_same_every_time_and_the_global_generator_stays(workspace
     first, second = (fitted("a residual network", split, DEVICE, steps=2).state_dict() for _ in range(2))
     assert torch.equal(torch.default_generator.get_state(), before)
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("side", [14, 7])
+def test_what_is_halved_leaves_out_the_last_of_an_odd_number(side: int) -> None:
+    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Halved()(x), F.max_pool2d(x, 2))
+
+
+def test_the_judge_that_was_held_back_is_one_of_them() -> None:
+    assert HELD_BACK in MAKERS
 
 
 def test_a_block_whose_way_says_nothing_passes_its_map_on() -> None:
