@@ -105,6 +105,7 @@ class GaussianMixture(nn.Module):
         with torch.autocast(noise.device.type, enabled=False):
             chosen, variance = self._chosen(labels, places), sigma**2
             z = noise @ self.basis
+            # One copy for each image; indexing by a tensor would make a second to bring the view's axes in order
             directions = self.directions.movedim(1, 0).index_select(0, chosen)
             along = torch.bmm(z[:, None], directions).squeeze(1)
             across = (self.rest[chosen] + variance).sqrt()[:, None]
