@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.intervals import Interval, last_true
+from models.intervals import Interval, student_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,38 +157,3 @@ def even_groups(strata: Tensor, most: int) -> int:
     limit = min(most, int(sizes.min()))
     fitting = [count for count in range((limit + 1) // 2, limit + 1) if not (sizes % count).any()]
     return max(fitting, default=limit)
-
-
-def student_interval(value: float, standard_error: float, degrees: int, confidence: float) -> Interval:
-    """The symmetric interval of a figure whose error is normal and was itself estimated (Student 1908).
-
-    Args:
-        value: the figure.
-        standard_error: its estimated standard error.
-        degrees: degrees of freedom of that estimate, at least 1.
-        confidence: probability inside, between 0 and 1.
-    """
-    reach = student_quantile(degrees, confidence) * standard_error
-    return Interval(value, value - reach, value + reach)
-
-
-def student_quantile(degrees: int, confidence: float) -> float:
-    """The t with P(|T| < t) = confidence for Student's T, by bisection of the angle atan(t / sqrt(degrees)).
-
-    Args:
-        degrees: degrees of freedom, at least 1.
-        confidence: between 0 and 1.
-    """
-    angle = last_true(lambda angle: _student_inside(angle, degrees) < confidence, 0.0, math.pi / 2)
-    return math.sqrt(degrees) * math.tan(angle)
-
-
-def _student_inside(angle: float, degrees: int) -> float:
-    """P(|T| < sqrt(degrees) tan(angle)), a finite sum (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
-    odd = degrees % 2
-    term, total = math.cos(angle) if odd else 1.0, 0.0
-    for power in range(odd, degrees - 1, 2):  # of the cosine in this term
-        total += term
-        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-    total *= math.sin(angle)
-    return 2.0 / math.pi * (angle + total) if odd else total

@@ -71,6 +71,41 @@ def share_of(answers: Tensor, confidence: float) -> Interval:
     return wilson(int(answers.sum()), len(answers), confidence)
 
 
+def student_interval(value: float, standard_error: float, degrees: int, confidence: float) -> Interval:
+    """The symmetric interval of a figure whose error is normal and was itself estimated (Student 1908).
+
+    Args:
+        value: the figure.
+        standard_error: its estimated standard error.
+        degrees: degrees of freedom of that estimate; with none, the interval has no bounds.
+        confidence: probability inside, between 0 and 1.
+    """
+    reach = student_quantile(degrees, confidence) * standard_error if degrees else math.inf
+    return Interval(value, value - reach, value + reach)
+
+
+def student_quantile(degrees: int, confidence: float) -> float:
+    """The t with P(|T| < t) = confidence for Student's T, by bisection of the angle atan(t / sqrt(degrees)).
+
+    Args:
+        degrees: degrees of freedom, at least 1.
+        confidence: between 0 and 1.
+    """
+    angle = last_true(lambda angle: _student_inside(angle, degrees) < confidence, 0.0, math.pi / 2)
+    return math.sqrt(degrees) * math.tan(angle)
+
+
+def _student_inside(angle: float, degrees: int) -> float:
+    """P(|T| < sqrt(degrees) tan(angle)), a finite sum (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    odd = degrees % 2
+    term, total = math.cos(angle) if odd else 1.0, 0.0
+    for power in range(odd, degrees - 1, 2):  # of the cosine in this term
+        total += term
+        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+    total *= math.sin(angle)
+    return 2.0 / math.pi * (angle + total) if odd else total
+
+
 def percentile_interval(value: float, resampled: Tensor, confidence: float) -> Interval:
     """The percentile bootstrap interval (Efron 1979).
 

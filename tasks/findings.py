@@ -3,8 +3,11 @@
 No result is written in advance: verdicts and figures change with the files.
 """
 
+import math
+
 import pandas as pd
 
+from models.intervals import Interval, student_interval
 from models.spec import DdpmSpec
 from tasks.class_findings import Judge, balance_finding, shapes_finding
 from tasks.clip_findings import agreement_finding, gate_finding
@@ -14,10 +17,12 @@ from tasks.noise_left import GONE, audit_of
 from tasks.settling import steps_finding
 from tasks.training_findings import training_finding
 from tasks.verdicts import Finding, Verdict, points, unsigned
-from tasks.wording import count, escape, number, percent, percent_interval
+from tasks.wording import count, escape, number, number_interval, percent, percent_interval
 
 CLAIMED_LOSS = (0.105, 0.110)
 """Where the source's training loss ends; up to its upper end a loss counts as low."""
+ROUNDING = 0.0005
+"""Half a unit of the third decimal."""
 FULL_TRAINING = 5.0
 """Passes over the training images below which a run is not taken for the full training that the source speaks of. The
 source does not say how many it made."""
@@ -42,7 +47,7 @@ def findings(
         agreement: see :func:`tasks.agreement.agreement_table`.
         confidence: of all intervals.
     """
-    found = [schedule_finding(evidence), loss_finding(evidence), validation_finding(evidence)]
+    found = [schedule_finding(evidence), loss_finding(evidence, confidence), validation_finding(evidence)]
     found += [loss_quality_finding(evidence), training_finding(evidence, recognition, confidence)]
     found += [steps_finding(evidence, recognition, confidence), gate_finding(evidence)]
     found.append(agreement_finding(evidence, agreement))
@@ -66,26 +71,51 @@ def schedule_finding(evidence: Evidence) -> Finding | None:
     return Finding("The last step of the forward process is pure noise.", verdict, escape(text), "noise")
 
 
-def loss_finding(evidence: Evidence) -> Finding | None:
-    """The source's training loss: from above 1 to 0.105-0.110; not answered by a run too short to be its training."""
+def loss_finding(evidence: Evidence, confidence: float) -> Finding | None:
+    """The source's training loss: from above 1 to 0.105-0.110; not answered by a run too short to be its training.
+
+    Nor is it where the interval of the loss's end reaches over an end of that band.
+    """
     variant = evidence.source_variant()
     if variant is None:
         return None
-    first, last = variant.train["train_loss_first"], variant.train["train_loss_final"]
+    first, last = variant.train["train_loss_first"], final_loss(variant, confidence)
     low, high = CLAIMED_LOSS
-    whole = first > 1 and low <= round(last, 3) <= high
-    verdict: Verdict = "confirmed" if whole else "confirmed in part" if last < first else "refuted"
+    verdict = _loss_verdict(first, last)
     text = (
-        f"{variant.spec.title}, one run: {number(first)} at the first step, {number(last)} over the last logged steps, "
-        f"after {evidence.epochs(variant):.1f} epochs; the source's end is {low:.3f} to {high:.3f}."
+        f"{variant.spec.title}, one run: {number(first)} at the first step, {_number_known(last)} over the last tenth "
+        f"of the steps, after {evidence.epochs(variant):.1f} epochs; the source's end is {low:.3f} to {high:.3f}."
     )
     if evidence.epochs(variant) < FULL_TRAINING:
         verdict, text = "not answered", f"{text} Fewer than {FULL_TRAINING:g} epochs are not taken for full training."
-    elif round(last, 3) > high and (fall := _last_fall(variant)) > STILL_FALLING:
+    elif last.value > high and (fall := _last_fall(variant)) > STILL_FALLING:
         verdict = "not answered"
         text = f"{text} The validation loss still fell, by {percent(fall)} since the last snapshot but one."
+    elif verdict == "not answered":
+        text = f"{text} The interval reaches over an end of that."
     needs = f"at least {FULL_TRAINING:g} epochs of {variant.spec.title}, until its loss falls no more"
     return Finding("The training loss falls from above 1 to 0.105-0.110.", verdict, escape(text), "loss", needs)
+
+
+def final_loss(variant: VariantEvidence, confidence: float) -> Interval:
+    """Where a variant's training loss ended; without bounds where a single row of its history tells of it."""
+    value, error, degrees = (variant.train[f"train_loss_final{part}"] for part in ("", "_error", "_degrees"))
+    return student_interval(value, error, degrees, confidence)
+
+
+def _loss_verdict(first: float, last: Interval) -> Verdict:
+    """What the losses of a full training say, for whose end the source gives three decimals."""
+    low, high = CLAIMED_LOSS[0] - ROUNDING, CLAIMED_LOSS[1] + ROUNDING
+    if last.low < low <= last.high or last.low <= high < last.high:
+        return "not answered"
+    if first > 1 and low <= last.value <= high:
+        return "confirmed"
+    return "confirmed in part" if last.value < first else "refuted"
+
+
+def _number_known(value: Interval) -> str:
+    """A number with its interval where it has one."""
+    return number_interval(value) if math.isfinite(value.high) else number(value.value)
 
 
 def validation_finding(evidence: Evidence) -> Finding:

@@ -16,6 +16,7 @@ from tasks.compilation import compile_network
 from tasks.dataset import Split, load_split
 from tasks.errors import DivergedError, StoppedError
 from tasks.files import as_json, sha256_file, sha256_json, write_json, write_table
+from tasks.final_loss import final_loss
 from tasks.journal import HISTORY, NOISE_LEVELS, Row
 from tasks.lineage import training_marks
 from tasks.metrics import MetricSink
@@ -213,9 +214,8 @@ def summary_of(recorder: Recorder) -> dict[str, Any]:
         "images": images,
         "batch": training.batch,
         "train_loss_first": rows[0]["train_loss"],
-        "train_loss_final": rows[-1]["train_loss"],
+        **final_loss(rows),
         "val_loss_final": validated[-1],
-        "val_loss_best": min(validated),
         "seconds": rows[-1]["seconds"],
         "images_per_second": images / max(rows[-1]["seconds"], 1e-3),
         "processes": recorder.run.processes,

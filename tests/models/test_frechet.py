@@ -18,8 +18,6 @@ from models.frechet import (
     kernel_distance,
     moments,
     polynomial_mmd,
-    student_interval,
-    student_quantile,
 )
 
 ONE_SIGMA = 0.6826894921370859
@@ -212,23 +210,6 @@ def test_jackknife_groups_hold_an_equal_share_of_every_class_in_whatever_order()
 
     jackknife(labels[:, None].double(), labels, counted, 10, 0.95, generator())
     assert left == [[18, 18, 18]] * 10 + [[20, 20, 20]]
-
-
-@pytest.mark.parametrize(("degrees", "published"), [(1, 12.706), (2, 4.303), (19, 2.093), (49, 2.010), (1000, 1.962)])
-def test_student_quantiles_are_the_published_ones(degrees: int, published: float) -> None:
-    assert student_quantile(degrees, 0.95) == pytest.approx(published, abs=5e-4)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 19, 49])
-@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
-def test_student_quantiles_agree_with_scipy(degrees: int, confidence: float) -> None:
-    expected = stats.t.ppf(0.5 + confidence / 2, df=degrees)
-    assert student_quantile(degrees, confidence) == pytest.approx(expected, rel=1e-9)
-
-
-def test_student_interval_is_symmetric() -> None:
-    found = student_interval(2.0, 0.5, 19, 0.95)
-    assert (found.low, found.value, found.high) == pytest.approx((2.0 - 1.0465, 2.0, 2.0 + 1.0465), abs=1e-4)
 
 
 def test_twenty_blocks_and_fifty_groups_have_their_own_degrees_of_freedom() -> None:

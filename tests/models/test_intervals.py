@@ -1,11 +1,22 @@
 """Intervals: Wilson's against published and closed forms, the bootstrap's quantiles, width and coverage."""
 
+import math
+
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
-from models.intervals import Interval, bootstrap, bootstrap_mean, percentile_interval, share_of, wilson
+from models.intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_mean,
+    percentile_interval,
+    share_of,
+    student_interval,
+    student_quantile,
+    wilson,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -125,3 +136,24 @@ def test_constant_values_have_no_width() -> None:
 
 def test_intervals_repeat_with_their_generator() -> None:
     assert bootstrap_mean(normal(50), 0.95, 100, generator(4)) == bootstrap_mean(normal(50), 0.95, 100, generator(4))
+
+
+@pytest.mark.parametrize(("degrees", "published"), [(1, 12.706), (2, 4.303), (19, 2.093), (49, 2.010), (1000, 1.962)])
+def test_student_quantiles_are_the_published_ones(degrees: int, published: float) -> None:
+    assert student_quantile(degrees, 0.95) == pytest.approx(published, abs=5e-4)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 19, 49])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_student_quantiles_agree_with_scipy(degrees: int, confidence: float) -> None:
+    expected = stats.t.ppf(0.5 + confidence / 2, df=degrees)
+    assert student_quantile(degrees, confidence) == pytest.approx(expected, rel=1e-9)
+
+
+def test_student_interval_is_symmetric() -> None:
+    found = student_interval(2.0, 0.5, 19, 0.95)
+    assert (found.low, found.value, found.high) == pytest.approx((2.0 - 1.0465, 2.0, 2.0 + 1.0465), abs=1e-4)
+
+
+def test_student_interval_without_degrees_of_freedom_has_no_bounds() -> None:
+    assert student_interval(2.0, 0.0, 0, 0.95) == Interval(2.0, -math.inf, math.inf)

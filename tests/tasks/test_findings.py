@@ -89,7 +89,7 @@ def test_schedule_claim_is_refuted_by_the_courses_betas(evidence: Evidence) -> N
 def test_without_the_source_variant_its_claims_are_left_out(evidence: Evidence) -> None:
     others = replace(evidence, variants=evidence.variants[1:])
     assert findings.schedule_finding(others) is None
-    assert findings.loss_finding(others) is None
+    assert findings.loss_finding(others, 0.95) is None
     assert findings.loss_quality_finding(others) is None
 
 
@@ -97,6 +97,10 @@ def test_without_the_source_variant_its_claims_are_left_out(evidence: Evidence) 
     ("first", "last", "verdict"),
     [
         (1.2, 0.107, "confirmed"),
+        (1.2, 0.1095, "confirmed"),
+        (1.2, 0.1100, "not answered"),
+        (1.2, 0.1115, "confirmed in part"),
+        (1.2, 0.1052, "not answered"),
         (1.2, 0.2, "confirmed in part"),
         (0.9, 0.107, "confirmed in part"),
         (1.2, 0.09, "confirmed in part"),
@@ -106,19 +110,36 @@ def test_without_the_source_variant_its_claims_are_left_out(evidence: Evidence) 
 def test_loss_verdict_follows_the_loss_of_a_full_training(
     evidence: Evidence, first: float, last: float, verdict: str
 ) -> None:
+    """A standard error of 0.0004 with 24 degrees of freedom reaches 0.0004 * 2.064 = 0.00083 to each side."""
     full = {"train_loss_first": first, "train_loss_final": last, "images": 5 * 55_000}
-    found = findings.loss_finding(with_train(evidence, **full))
+    found = findings.loss_finding(with_train(evidence, **full), 0.95)
     assert found is not None
     assert found.verdict == verdict
     assert escape(number(last)) in found.text
 
 
-def test_a_short_training_does_not_answer_where_the_loss_ends_but_shows_it(evidence: Evidence) -> None:
-    short = {"train_loss_first": 1.2, "train_loss_final": 0.107, "images": 5 * 55_000 - 1}
-    found = findings.loss_finding(with_train(evidence, **short))
+def test_where_a_loss_ends_has_students_interval(evidence: Evidence) -> None:
+    # t of 24 degrees of freedom, two-sided at 95 %: 2.0639, from the published table
+    (course, *_) = with_train(evidence, train_loss_final_error=0.001, train_loss_final_degrees=24).variants
+    found = findings.final_loss(course, 0.95)
+    assert (found.low, found.high) == pytest.approx((0.107 - 0.0020639, 0.107 + 0.0020639), abs=1e-7)
+
+
+def test_a_loss_that_a_single_row_tells_of_has_no_verdict_and_no_interval(evidence: Evidence) -> None:
+    full = {"images": 5 * 55_000, "train_loss_final_error": 0.0, "train_loss_final_degrees": 0}
+    found = findings.loss_finding(with_train(evidence, **full), 0.95)
     assert found is not None
     assert found.verdict == "not answered"
-    assert escape("0.107 over the last logged steps") in found.text
+    assert escape("0.107 over the last tenth of the steps") in found.text
+    assert escape("reaches over an end") in found.text
+
+
+def test_a_short_training_does_not_answer_where_the_loss_ends_but_shows_it(evidence: Evidence) -> None:
+    short = {"train_loss_first": 1.2, "train_loss_final": 0.107, "images": 5 * 55_000 - 1}
+    found = findings.loss_finding(with_train(evidence, **short), 0.95)
+    assert found is not None
+    assert found.verdict == "not answered"
+    assert escape("0.107 (0.106 to 0.108) over the last tenth of the steps") in found.text
     assert escape("Fewer than 5 epochs") in found.text
 
 
@@ -131,7 +152,7 @@ def test_a_loss_that_still_falls_to_where_the_source_ends_answers_nothing(
 ) -> None:
     """From the last snapshot but one, ``before``, to 0.109 the validation loss falls by 5 %, or by half of one."""
     full = {"train_loss_first": 1.2, "train_loss_final": last, "images": 5 * 55_000}
-    found = findings.loss_finding(with_train(with_snapshots(evidence, 0.5, before, 0.109), **full))
+    found = findings.loss_finding(with_train(with_snapshots(evidence, 0.5, before, 0.109), **full), 0.95)
     assert found is not None
     assert found.verdict == verdict
     assert ("still fell" in found.text) == (verdict == "not answered")
