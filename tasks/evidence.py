@@ -151,8 +151,12 @@ class Evidence:
         return next(row for row in self.reference_rows() if row.key == "real")
 
     def source_variant(self) -> VariantEvidence | None:
-        """The first variant that shares what the source fixes, if this build has one."""
-        return next((variant for variant in self.variants if variant.follows_source), None)
+        """The longest trained of the variants that share what the source fixes, if this build has one.
+
+        Of several that saw as many images it is the first in the file.
+        """
+        followers = (variant for variant in self.variants if variant.follows_source)
+        return max(followers, key=lambda variant: float(variant.train["images"]), default=None)
 
     def baseline(self) -> VariantEvidence | None:
         """The variant that the others are compared with, if this build has it."""

@@ -30,6 +30,15 @@ def test_the_course_shares_what_the_source_fixes_and_the_flagship_does_not(evide
     assert evidence.source_variant() is evidence.variants[0]
 
 
+@pytest.mark.parametrize(("images", "longest"), [(1, 0), (0, 0), (-1, 1)])
+def test_of_several_the_sources_system_is_the_longest_trained(evidence: Evidence, images: int, longest: int) -> None:
+    """The first saw so many more images than the second."""
+    second = evidence.variants[0]
+    first = replace(second, train={**second.train, "images": second.train["images"] + images})
+    courses = (first, replace(second, name="course_longer"))
+    assert replace(evidence, variants=(*courses, evidence.variants[1])).source_variant() is courses[longest]
+
+
 @pytest.mark.parametrize("values", [{"steps": 99}, {"beta_start": 0.0002}, {"beta_end": 0.2}])
 def test_another_schedule_is_not_the_sources(evidence: Evidence, values: dict[str, float]) -> None:
     spec = evidence.variants[0].spec
