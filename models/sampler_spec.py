@@ -7,9 +7,6 @@ from models.spec import STRICT, require
 
 STRONGEST = 1000.0
 """The strongest noise, sigma, that a sampler may be asked for."""
-WEAKEST_START = 10.0
-"""The weakest noise, sigma, that may stand for noisy images: encoded ones have a standard deviation of 7.5 along their
-first principal component, which weaker noise is far too narrow for."""
 MOST_STEPS = 1000
 """Of a sampler over sigma, and of a budget of evaluations."""
 
@@ -101,8 +98,6 @@ class SigmaSamplerSpec:
     def _require_levels(self) -> None:
         require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
         require(self.sigma_max <= STRONGEST, "sigma_max", f"at most {STRONGEST:g}")
-        covered = self.start == "prior" or self.sigma_max >= WEAKEST_START
-        require(covered, "sigma_max", f"at least {WEAKEST_START:g} with start noise, since weaker noise hides no image")
         require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", f"from sigma_min to {STRONGEST:g}")
         # A jump by the prior alone would end in an average of images
         learnt = not self.jumps or self.mended_below >= self.sigma_max

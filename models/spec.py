@@ -132,6 +132,11 @@ class DdpmSpec:
         return sum(math.log((1.0 - share) * first + share * last) for share in shares) < math.log(LEAST_SIGNAL)
 
 
+WEAKEST_START = 20.0
+"""The weakest noise, in units of sigma_data, that may stand for noisy images: garments have a standard deviation of 15
+units along their first principal component, which weaker noise is far too narrow for."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdmSpec:
     """Continuous noising x0 + sigma * eps with the preconditioning of Karras et al. 2022."""
@@ -164,6 +169,11 @@ class EdmSpec:
             require(self.log_sigma_mean == 0.0, "log_sigma_mean", "0 with a cosine density")
             require(self.log_sigma_std == 0.0, "log_sigma_std", "0 with a cosine density")
         require(0.0 <= self.min_snr_gamma <= 1000.0, "min_snr_gamma", "a number from 0 to 1000")
+
+    @property
+    def weakest_start(self) -> float:
+        """The weakest noise, sigma, that hides images well enough for pure noise to stand for them."""
+        return WEAKEST_START * self.sigma_data
 
     def _require_prior(self) -> None:
         if self.prior == "isotropic":

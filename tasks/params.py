@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.sampler_spec import MOST_STEPS, STRONGEST, WEAKEST_START
-from models.spec import STRICT, require
+from models.sampler_spec import MOST_STEPS, STRONGEST, SigmaSamplerSpec
+from models.spec import STRICT, WEAKEST_START, EdmSpec, require
 from tasks.errors import ConfigError
 from tasks.printable import is_printable_line
 from tasks.variants import Variant
@@ -266,8 +266,7 @@ class Sweep:
         counts = all(1 <= count <= MOST_STEPS for count in self.evaluations) and len(self.evaluations) > 0
         require(counts, "evaluations", f"numbers from 1 to {MOST_STEPS}")
         require(len(self.samplers) > 0, "samplers", "at least one sampler")
-        loud = WEAKEST_START <= self.noise_sigma_max <= STRONGEST
-        require(loud, "noise_sigma_max", f"a number from {WEAKEST_START:g} to {STRONGEST:g}")
+        require(0.0 < self.noise_sigma_max <= STRONGEST, "noise_sigma_max", f"above 0, at most {STRONGEST:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -304,6 +303,17 @@ class Params:
             whole = not self.compute.compile or variant.dropout == 0.0
             expected = "0 with compute.compile, whose kernels would be made anew for every seed of it"
             require(whole, f"variants.{name}.network.dropout", expected)
+            self._require_loud(name, variant)
+
+    def _require_loud(self, name: str, variant: Variant) -> None:
+        """The noise that the sweep gives a variant in place of its prior's draws must hide images."""
+        process, sampling = variant.process, variant.sampling
+        if isinstance(process, EdmSpec) and isinstance(sampling, SigmaSamplerSpec) and sampling.start == "prior":
+            weakest, loud = process.weakest_start, self.sweep.noise_sigma_max
+            units = f"{WEAKEST_START:g} times sigma_data of variants.{name}"
+            require(loud >= weakest, "sweep.noise_sigma_max", f"at least {weakest:g}, {units}")
+            above = loud > sampling.sigma_min
+            require(above, "sweep.noise_sigma_max", f"above sampling.sigma_min of variants.{name}")
 
     def variant(self, name: str) -> Variant:
         """The variant called ``name``.

@@ -58,7 +58,7 @@ def run_sweep(
 
     Raises:
         MissingResourceError: the variant has not been trained or sampled, or there is no critic.
-        IntegrityError: weights or samples were altered.
+        IntegrityError: weights were altered, or the samples are damaged or of other seeds.
     """
     sampling = prepared_sampling(variant, spec, batch, compute)  # every sampler tried starts as the variant's own
     labels, seeds = balanced_requests(sweep.per_class, seed)

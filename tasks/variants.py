@@ -59,10 +59,13 @@ class Variant:
         require(shown, "process.prior", "isotropic with a course_unet, which cannot be shown a mixture's guess")
         able = mixture or sampling.start == "noise"
         require(able, "sampling.start", "noise with an isotropic prior, which knows no images")
+        weakest = process.weakest_start
+        hidden = sampling.start == "prior" or sampling.sigma_max >= weakest
+        require(hidden, "sampling.sigma_max", f"at least {weakest:g} with start noise, as weaker noise hides no image")
         knows = mixture or sampling.mended_below >= sampling.sigma_max
         require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
-        asked, weakest = len(levels_asked(sampling)) > 0, min(levels_visited(sampling))
-        require(asked, "sampling.mended_below", f"at least {weakest:.3g}, or no step would ask the network")
+        asked, least = len(levels_asked(sampling)) > 0, min(levels_visited(sampling))
+        require(asked, "sampling.mended_below", f"at least {least:.3g}, or no step would ask the network")
         strongest = sigma_at(1.0, process)
         learnt = not sampling.jumps or within(sampling.sigma_max, (0.0, strongest))
         require(learnt, "sampling.sigma_max", f"at most {strongest:.6g} with jumps, which are learnt up to there")

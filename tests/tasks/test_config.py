@@ -89,7 +89,8 @@ BAD_VALUES = [
     ("sweep.evaluations", "[5, 0]", "numbers from 1 to 1000"),
     ("sweep.samplers", "[]", "at least one sampler"),
     ("sweep.samplers", "[euler]", "sweep.samplers"),
-    ("sweep.noise_sigma_max", "5.0", "from 10 to 1000"),
+    ("sweep.noise_sigma_max", "1001.0", "above 0, at most 1000"),
+    ("sweep.noise_sigma_max", "9.9", "at least 10, 20 times sigma_data of variants.flagship"),
     ("sweep.guidance.scales", "[1.0]", "different numbers above 1"),
     ("sweep.guidance.sigma", "[2.0, 0.1]", "two rising numbers from 0 to 1000"),
     ("variants.flagship.sampling.churn", "10.0", "0 for all samplers but heun"),
@@ -197,6 +198,26 @@ BAD_TOGETHER: list[tuple[dict[str, Any], str]] = [
     (
         {"variants.flagship.sampling.start": "noise", "variants.flagship.sampling.sigma_max": 9.9},
         "sigma_max: got 9.9; expected at least 10 with start noise",
+    ),
+    (
+        {
+            "variants.flagship.process.sigma_data": 5.0,
+            "variants.flagship.sampling.start": "noise",
+            "variants.flagship.sampling.sigma_max": 40.0,
+        },
+        "sigma_max: got 40.0; expected at least 100 with start noise",
+    ),
+    (
+        {"variants.flagship.process.sigma_data": 5.0},
+        "noise_sigma_max: got 40.0; expected at least 100, 20 times sigma_data of variants.flagship",
+    ),
+    (
+        {
+            "sweep.noise_sigma_max": 12.0,
+            "variants.flagship.sampling.sigma_min": 12.0,
+            "variants.flagship.sampling.mended_below": 20.0,
+        },
+        "noise_sigma_max: got 12.0; expected above sampling.sigma_min of variants.flagship",
     ),
     (
         {"variants.course.process.schedule": "cosine", "variants.course.process.beta_start": 0.0},
