@@ -14,7 +14,7 @@ from tasks.model_findings import compared, paired_sentence
 from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.sweep_findings import own_row, sampler_text, steps_sentences
-from tasks.variants import Variant
+from tasks.variants import WATCHING, Variant
 from tasks.wording import Markdown, count, number_interval, told
 
 Contrast = tuple[VariantEvidence, VariantEvidence]
@@ -191,6 +191,7 @@ def _changed(one: Variant, other: Variant) -> set[str]:
 
 
 def _settings(spec: Variant) -> dict[str, Any]:
-    """A variant's settings by dotted key, without its title."""
+    """A variant's settings by dotted key, without its title and how its training is looked at."""
     groups = {group: fields for group, fields in asdict(spec).items() if group != "title"}
-    return {f"{group}.{key}": value for group, fields in groups.items() for key, value in fields.items()}
+    found = {f"{group}.{key}": value for group, fields in groups.items() for key, value in fields.items()}
+    return {key: value for key, value in found.items() if key.removeprefix("training.") not in WATCHING}

@@ -7,12 +7,10 @@ from tasks.errors import IntegrityError
 from tasks.evidence import Evidence, Json
 from tasks.files import as_json, read_json
 from tasks.sampler_names import sampler_name
-from tasks.variants import Variant
+from tasks.variants import WATCHING, Variant
 
 SUMMARY = Path("benchmarks/results/summary.json")
 """Written by ``make bench``; it names the machine that it was measured on."""
-WATCHING = frozenset({"log_every", "validate_every", "validation_images", "checkpoint_every"})
-"""Settings that say how a training is looked at, and change nothing in it."""
 TOLD = frozenset({"machine", "precision", "confidence", "variants", "real", "seconds", "images", "targets", "rows"})
 ROW = frozenset({"name", "settings", "images_per_second", "looks", "times", "fid", "judged"})
 """What is read of it, and of each contender's row."""
@@ -49,6 +47,6 @@ def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
 
 def described(spec: Variant) -> Json:
     """All of a variant on which its images or its speed depend, as JSON has it."""
-    plain: Json = as_json(asdict(spec))
+    plain = as_json(asdict(spec))
     training = {key: value for key, value in plain["training"].items() if key not in WATCHING}
-    return {**{key: part for key, part in plain.items() if key != "title"}, "training": training}
+    return {**{key: value for key, value in plain.items() if key != "title"}, "training": training}

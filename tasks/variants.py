@@ -11,6 +11,9 @@ from models.sigma_levels import sigma_at, within
 from models.spec import STRICT, CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec, TrainingSpec, require
 from tasks.printable import is_printable_line
 
+WATCHING = frozenset({"log_every", "validate_every", "validation_images", "checkpoint_every"})
+"""Settings of a training that say how it is looked at, and change nothing in it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:

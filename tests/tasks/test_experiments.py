@@ -54,6 +54,14 @@ def test_a_repair_is_named_before_what_it_repairs_whatever_their_order(evidence:
     assert names(turned, "repair") == [("whole", "course")]
 
 
+def test_how_often_a_training_is_looked_at_tells_no_two_variants_apart(evidence: Evidence) -> None:
+    def watched(spec: Variant) -> Variant:
+        training = replace(spec.training, log_every=spec.training.log_every + 1, validate_every=7)
+        return replace(spec, title="Watched", process=replace(spec.process, beta_end=0.2), training=training)
+
+    assert names(with_variant(evidence, 0, "watched", watched), "repair") == [("watched", "course")]
+
+
 @pytest.mark.parametrize("betas", [(0.01,), (0.2, 0.15)])
 def test_other_betas_are_a_repair_only_where_one_schedule_of_two_reaches_noise(
     evidence: Evidence, betas: tuple[float, ...]

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from tasks.evidence import Evidence, VariantEvidence, read_evidence
-from tasks.files import write_json
-from tasks.paths import metrics_file
 from tasks.questions import QUESTIONS, left_open
 from tasks.variants import Variant
 from tasks.verdicts import Finding, Verdict
@@ -187,18 +185,6 @@ def test_a_schedule_still_farther_from_noise_repairs_nothing(evidence: Evidence)
 
 def test_a_copy_of_a_variant_answers_nothing(evidence: Evidence) -> None:
     assert keys(with_variant(evidence, lambda spec: spec)) == keys(evidence)
-
-
-@pytest.mark.parametrize("name", ["no_skips", "plain_cnn", "no_time", "clip_guided", "styled"])
-def test_a_name_answers_nothing(evidence: Evidence, name: str) -> None:
-    assert keys(with_variant(evidence, lambda spec: spec, name)) == keys(evidence)
-
-
-@pytest.mark.parametrize("stage", ["augmentation", "variation", "restoration", "resources", "selection"])
-def test_a_file_that_no_finding_reads_answers_nothing(evidence: Evidence, stage: str) -> None:
-    write_json(metrics_file(stage), {})
-    again = read_evidence({variant.name: variant.spec for variant in evidence.variants})
-    assert keys(again) == keys(evidence)
 
 
 def test_unequal_classes_do_not_answer_whether_more_images_are_easier(evidence: Evidence) -> None:
