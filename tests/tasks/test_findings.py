@@ -1,7 +1,6 @@
 """What the report says of its numbers: verdicts follow the figures, and change with them."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tasks.comparisons import apart, difference, excludes_zero, joint_confidence
 from tasks.evidence import THE_SOURCE, Evidence, Json, read_evidence
 from tasks.gate import with_gate
 from tasks.variants import Variant
-from tasks.verdicts import Finding, sign_verdict
+from tasks.verdicts import sign_verdict
 from tasks.wording import chance, count, duration, escape, listed, number, number_interval, percent_interval
 from tests.tasks.report_workspace import build_workspace
 
@@ -399,10 +398,9 @@ def test_no_sentence_lets_a_title_become_markup(evidence: Evidence) -> None:
         return replace(spec, title="**x** <b> $y$")
 
     hostile = replace(evidence, variants=tuple(replace(v, spec=renamed(v.spec)) for v in evidence.variants))
-    makers: list[Callable[[Evidence], Finding | None]] = [findings.loss_finding, findings.validation_finding]
-    texts = [found.text for make in makers if (found := make(hostile))]
-    for text in texts:
-        assert r"\*\*x\*\* \<b\> \$y\$" in text
+    for found in (findings.loss_finding(hostile, 0.95), findings.validation_finding(hostile)):
+        assert found is not None
+        assert r"\*\*x\*\* \<b\> \$y\$" in found.text
 
 
 @pytest.mark.parametrize(
