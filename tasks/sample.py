@@ -15,6 +15,7 @@ from models.evaluations import evaluations
 from models.noise import ImageNoise
 from models.sampler_spec import SamplerSpec
 from models.starts import ClassMoments
+from tasks.compilation import compile_network
 from tasks.files import write_arrays, write_json
 from tasks.guides import early_state
 from tasks.labels import NUM_CLASSES
@@ -94,10 +95,12 @@ def run_sampling(variant: str, spec: Variant, sample: Sample, compute: Compute, 
         seed: the user's seed; image i of a class gets the same seed in every variant.
 
     Raises:
-        MissingResourceError: the variant has not been trained.
+        MissingResourceError: the variant has not been trained, or kernels are to be compiled and there is no compiler.
         IntegrityError: its weights were altered.
     """
     sampling = prepared_sampling(variant, spec, sample.batch, compute)
+    if compute.compile:
+        compile_sampling(sampling)
     labels, seeds = balanced_requests(sample.per_class, seed)
     followed = np.arange(len(labels)) % sample.per_class < sample.trajectory_per_class
     start = time.monotonic()
@@ -130,6 +133,20 @@ def prepared_sampling(variant: str, spec: Variant, batch: int, compute: Compute)
     moments = fitted_start(diffusion, spec.sampling, device)
     guide = early_state(variant, spec, device) if spec.sampling.guide == "early" else None
     return Sampling(diffusion, spec.sampling, batch, device, autocast(compute, device), moments, guide)
+
+
+def compile_sampling(sampling: Sampling) -> None:
+    """Have the network's evaluations on a CPU compiled.
+
+    A GPU keeps torch's kernels: as graphs their answers would be written over by the next, while solvers of several
+    steps still need them.
+
+    Raises:
+        MissingResourceError: there is no compiler of C++, which torch's compiler needs.
+    """
+    if sampling.device.type == "cpu":
+        for model in filter(None, (sampling.diffusion, sampling.guide)):
+            compile_network(model.network, sampling.device)
 
 
 def balanced_requests(per_class: int, seed: int) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from benchmarks import allocator, gpu, priors
+from benchmarks import allocator, gpu, kernels, priors
 from benchmarks.allocator import FIGURES, Figures, measured, page, pair
 from tasks.config import PARAMS, load_params
 from tasks.errors import ConfigError, MissingResourceError
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = ("default", "kept")
 
 
-@pytest.mark.parametrize("module", [allocator, gpu, priors], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [allocator, gpu, kernels, priors], ids=lambda module: module.__name__)
 def test_a_misspelt_option_is_refused_before_anything_is_done(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

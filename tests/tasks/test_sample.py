@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.build import build_diffusion
 from models.diffusion import SampleStep
+from models.edm_unet import EdmUNet
 from models.spec import CourseUNetSpec
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Compute, Sample
 from tasks.precision import autocast
-from tasks.sample import Sampling, balanced_requests, run_sampling, sample_images
+from tasks.sample import Sampling, balanced_requests, compile_sampling, run_sampling, sample_images
 from tasks.train import run_training
 from tasks.weights import load_model
 from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, VARIANTS
@@ -81,6 +82,37 @@ def test_trajectories_go_from_noise_to_the_sample(workspace: Path) -> None:
     chosen = np.arange(100) % 10 == 0
     np.testing.assert_array_equal(paths["seeds"], samples["seeds"][chosen])
     np.testing.assert_array_equal(paths["images"][-1], samples["images"][chosen])
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """Networks that were to be compiled."""
+    asked: list[nn.Module] = []
+
+    def compile_network(network: nn.Module, device: torch.device) -> None:
+        assert device == DEVICE
+        asked.append(network)
+
+    monkeypatch.setattr("tasks.sample.compile_network", compile_network)
+    return asked
+
+
+@pytest.mark.parametrize(("asked", "kinds"), [(True, [EdmUNet, EdmUNet]), (False, [])])
+def test_where_it_is_asked_for_the_networks_that_draw_are_compiled(
+    asked: bool, kinds: list[type[nn.Module]], compiled: list[nn.Module], workspace: Path
+) -> None:
+    """Those of the model and of its early state, which guides it."""
+    spec = replace(FLAGSHIP, sampling=replace(FLAGSHIP.sampling, guidance=2.0, guide="early"))
+    run_training("flagship", spec, CPU, SEED)
+    run_sampling("flagship", spec, SAMPLE, replace(CPU, compile=asked), SEED)
+    assert [type(network) for network in compiled] == kinds
+    assert len(set(map(id, compiled))) == len(kinds)
+
+
+def test_on_a_gpu_torchs_own_kernels_draw(compiled: list[nn.Module]) -> None:
+    model, device = build_diffusion(COURSE.network, COURSE.process, SEED), torch.device("cuda")
+    compile_sampling(Sampling(model, COURSE.sampling, 4, device, autocast(CPU, DEVICE)))
+    assert compiled == []
 
 
 def test_a_variant_that_was_not_trained_is_a_missing_resource(workspace: Path) -> None:
