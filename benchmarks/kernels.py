@@ -15,22 +15,20 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.drawers import command_line, enter
 from benchmarks.drawing import drawn_in_time
 from benchmarks.limits import require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.tables import markdown_table
-from flows.environment import prepare_environment
-from flows.stage import CommandLine, guarded, single_builder
-from flows.workspace import built_workspace
+from flows.stage import guarded, single_builder
 from models.evaluations import evaluations
 from tasks.config import load_params
 from tasks.files import write_text
 from tasks.labels import NUM_CLASSES
 from tasks.params import Params
 from tasks.precision import chosen_precision
-from tasks.redrawn import drawn_again
 from tasks.reproducibility import chosen_device
-from tasks.sample import Array, Sampling, balanced_requests, compile_sampling, prepared_sampling
+from tasks.sample import Array, Sampling, balanced_requests, compile_sampling, prepared_sampling, sample_images
 
 RESULTS = Path(__file__).with_name("KERNELS.md")
 ROUNDS = 7
@@ -64,26 +62,15 @@ def main() -> None:
         IntegrityError: a model's weights were altered.
         TryAgainError: the build is being made, or measured.
     """
-    options = command_line().parse_args()
+    options = command_line("kernels", 1000).parse_args()
     require_balanced(options.images, NUM_CLASSES)
-    if options.profile:
-        os.chdir(built_workspace(options.profile))
-    prepare_environment()
+    enter(options.profile)
     with single_builder(options.profile), tempfile.TemporaryDirectory() as empty:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
         params = load_params()
         found = [compared(name, params, options.images) for name in options.variants]
     write_text(RESULTS, page(found, options.images, chosen_precision(params.compute, chosen_device("cpu"))))
     sys.stdout.write(RESULTS.read_text())
-
-
-def command_line() -> CommandLine:
-    """The options."""
-    parser = CommandLine(prog="python -m benchmarks.kernels")
-    parser.add_argument("variants", nargs="*", default=["flagship"], help="models that draw; default: flagship")
-    parser.add_argument("--profile", help="whose build in builds/ to take; default: the project's own")
-    parser.add_argument("--images", type=int, default=1000, help="drawn in every round; default: 1000")
-    return parser
 
 
 def compared(variant: str, params: Params, images: int) -> Compared:
@@ -93,11 +80,10 @@ def compared(variant: str, params: Params, images: int) -> Compared:
     torchs, compiled = (prepared_sampling(variant, spec, params.sample.batch, compute) for _ in range(2))
     compile_sampling(compiled)
     first = [_seconds(sampling, requests) for sampling in (compiled, torchs)]
-    rates, difference = [], 0.0
-    for _ in range(ROUNDS):
-        (plain, slow), (made, fast) = (drawn_in_time(sampling, *requests) for sampling in (torchs, compiled))
-        rates.append((slow, fast))
-        difference = float(np.abs(plain.astype(np.int16) - made).mean())
+    rounds = [[drawn_in_time(sampling, *requests) for sampling in (torchs, compiled)] for _ in range(ROUNDS)]
+    rates = [(slow, fast) for (_, slow), (_, fast) in rounds]
+    (plain, _), (made, _) = rounds[0]
+    difference = float(np.abs(plain.astype(np.int16) - made).mean())
     return Compared(spec.title, evaluations(spec.sampling), first[0] - first[1], rates, difference)
 
 
@@ -119,7 +105,7 @@ round. Compiling is what the first batch took more, into an empty folder. Pixels
 def _seconds(sampling: Sampling, requests: tuple[Array, Array]) -> float:
     """What a model's first batch takes."""
     start = time.monotonic()
-    drawn_again(sampling, *(column[: sampling.batch] for column in requests))
+    sample_images(sampling, *(column[: sampling.batch] for column in requests))
     return time.monotonic() - start
 
 

@@ -5,21 +5,20 @@ names draws ``--images`` by its own sampler, equally many of every class, from t
 names a build in ``builds/``. Written to ``OUTSIDE.md``.
 """
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
+from benchmarks.drawers import command_line, enter
 from benchmarks.drawing import drawn_in_time
 from benchmarks.limits import require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outside_judges import outside_judges
 from benchmarks.tables import fid_cell, markdown_table
-from flows.environment import log_to_stderr, prepare_environment
-from flows.stage import CommandLine, guarded, single_builder
-from flows.workspace import built_workspace
+from flows.environment import log_to_stderr
+from flows.stage import guarded, single_builder
 from models.evaluations import evaluations
 from tasks.config import load_params
 from tasks.distances import REFERENCE_PER_CLASS, real_features
@@ -70,11 +69,9 @@ def main() -> None:
         IntegrityError: a model's weights were altered.
         TryAgainError: the build is being made, or measured.
     """
-    options = command_line().parse_args()
+    options = command_line("outside", 10_000).parse_args()
     require_balanced(options.images, 100)
-    if options.profile:
-        os.chdir(built_workspace(options.profile))
-    prepare_environment()
+    enter(options.profile)
     log_to_stderr()
     with single_builder(options.profile):
         params = load_params()
@@ -83,15 +80,6 @@ def main() -> None:
         said = {name: judged_by(judge, drawn, params) for name, judge in judges.items()}
     write_text(RESULTS, page(drawn, said, params.evaluate.confidence))
     sys.stdout.write(RESULTS.read_text())
-
-
-def command_line() -> CommandLine:
-    """The options."""
-    parser = CommandLine(prog="python -m benchmarks.outside")
-    parser.add_argument("variants", nargs="*", default=["flagship"], help="models to judge; default: flagship")
-    parser.add_argument("--profile", help="whose build in builds/ to take; default: the project's own")
-    parser.add_argument("--images", type=int, default=10_000, help="drawn by each model; default: 10000")
-    return parser
 
 
 def drawn_by(variant: str, params: Params, images: int) -> Drawn:

@@ -103,7 +103,7 @@ def test_a_model_draws_the_images_of_its_stage(workspace: Path) -> None:
 
 def run_main(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> str:
     monkeypatch.setattr(outside, "RESULTS", folder / "OUTSIDE.md")
-    monkeypatch.setattr(outside, "prepare_environment", lambda: None)
+    monkeypatch.setattr("benchmarks.drawers.prepare_environment", lambda: None)
     monkeypatch.setattr(outside, "log_to_stderr", lambda: None)
     monkeypatch.setattr(outside, "load_params", lambda: PARAMS)
     monkeypatch.setattr(sys, "argv", ["outside", *options])
