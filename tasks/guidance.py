@@ -14,10 +14,11 @@ from tasks.sample import Sampling, balanced_requests
 from tasks.sampler_names import guide_name, sampler_name
 from tasks.variants import Variant
 
+Judged = tuple[Row, Seen]
+"""The figures of a set of images, and what the judge saw in it."""
 
-def guidance_rows(
-    variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench
-) -> tuple[list[Row], list[Seen]]:
+
+def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[Judged]:
     """Draw a variant's images unguided and by every guide and scale, from the same seeds, and judge them.
 
     Args:
@@ -29,7 +30,7 @@ def guidance_rows(
 
     Returns:
         A row a guide and scale, that without guidance first: ``guide``, ``scale``, ``sampler``, ``evaluations``
-        and the columns of :meth:`tasks.redrawn.Bench.rows`; and what the judge saw, row by row.
+        and the columns of :meth:`tasks.redrawn.Bench.rows`; each with what the judge saw.
 
     Raises:
         IntegrityError: the early state of the training was altered.
@@ -40,17 +41,15 @@ def guidance_rows(
         sampling = replace(sampling, guide=early_state(variant, spec, sampling.device))
     drawn = (drawn_again(replace(sampling, sampler=sampler), labels, seeds) for sampler in samplers)
     seen = [bench.look(images, labels) for images in track(drawn, len(samplers), f"guiding {variant}")]
-    return bench.rows([_description(sampler) for sampler in samplers], seen), seen
+    return list(zip(bench.rows([_description(sampler) for sampler in samplers], seen), seen, strict=True))
 
 
-def beside_unguided(
-    guided: tuple[list[Row], list[Seen]], unguided: tuple[list[Row], list[Seen]], bench: Bench
-) -> list[Row]:
+def beside_unguided(guided: list[Judged], unguided: list[Judged], bench: Bench) -> list[Row]:
     """What guidance is worth beside more evaluations without it.
 
     Args:
         guided: rows and what the judge saw, the first without guidance.
-        unguided: the same of other samplers without guidance, from the same seeds.
+        unguided: the same of every sampler without guidance that may be a rival, each once, from the same seeds.
         bench: the judge.
 
     Returns:
@@ -59,14 +58,13 @@ def beside_unguided(
         distance is above that. Its interval is widened for all pairs of a row and a sampler that might have been
         picked as its rival, so that it holds for the one that was picked after looking.
     """
-    (plain, *led), (_, *seen) = guided
-    rivals = list(zip(*unguided, strict=True))
-    fair = [[rival for rival in rivals if rival[0]["evaluations"] <= row["evaluations"]] for row in led]
+    (plain, _), *led = guided
+    fair = [[rival for rival in unguided if rival[0]["evaluations"] <= row["evaluations"]] for row, _ in led]
     joint = joint_confidence(max(1, sum(map(len, fair))), bench.confidence)
-    return [plain, *(_beside(*each, joint, bench) for each in zip(led, seen, fair, strict=True))]
+    return [plain, *(_beside(*each, rivals, joint, bench) for each, rivals in zip(led, fair, strict=True))]
 
 
-def _beside(row: Row, seen: Seen, fair: list[tuple[Row, Seen]], confidence: float, bench: Bench) -> Row:
+def _beside(row: Row, seen: Seen, fair: list[Judged], confidence: float, bench: Bench) -> Row:
     rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
     told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
     return {**row, "rival": rival["sampler"], **told, **bench.difference(seen, its, confidence).columns("beyond")}

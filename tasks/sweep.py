@@ -12,7 +12,7 @@ from models.evaluations import evaluations, led_nowhere, levels_asked, levels_vi
 from models.sampler_spec import MOST_STEPS, DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
 from tasks.errors import IntegrityError
 from tasks.files import write_json, write_table
-from tasks.guidance import beside_unguided, guidance_rows, ways
+from tasks.guidance import beside_unguided, guidance_rows, unguided, ways
 from tasks.params import Compute, Evaluate, Sweep
 from tasks.paths import artifact, metrics_file, table_file
 from tasks.precision import chosen_precision
@@ -70,8 +70,10 @@ def run_sweep(
         seen.append(bench.look(drawn, labels))
     own = own_attempt(spec)
     rows = bench.rows([described(attempt, own) for attempt in (own, *attempts)], seen)
-    led, led_seen = guidance_rows(variant, spec, sampling, sweep, bench)
-    guided = beside_unguided((led, led_seen), ([led[0], *rows], [led_seen[0], *seen]), bench)
+    led = guidance_rows(variant, spec, sampling, sweep, bench)
+    tried = {plainest(attempt.sampler) for attempt in (own, *attempts)}
+    plain = [] if plainest(unguided(spec, sweep)) in tried else led[:1]
+    guided = beside_unguided(led, [*plain, *zip(rows, seen, strict=True)], bench)
     write_table(table_file(f"sweep_{variant}"), pd.DataFrame(rows))
     write_table(table_file(f"guidance_{variant}"), pd.DataFrame(guided))
     found = {"real": bench.real(sweep.per_class), "rows": rows, "guidance": guided}
