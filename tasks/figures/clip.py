@@ -36,7 +36,7 @@ def draw_clip_classes(evidence: Evidence, folder: Path) -> None:
             values = [interval(row.clip["per_class"][slug][prompt]) for slug in CLASS_SLUGS]
             dots(axes, values, offset_of(index, len(rows)), tint(rows, row), row.title, row.measured)
         share_axis(axes, TITLES[prompt], _largest(rows, prompt))
-    legend_below(figure, panels[0], 4)
+    legend_below(figure, panels[:1], 4)
     save_plot(figure, folder, "clip_classes")
 
 

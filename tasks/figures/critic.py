@@ -45,7 +45,7 @@ def draw_critic_classes(evidence: Evidence, folder: Path) -> None:
     share_axis(axes, "Images recognised as the class they were asked for")
     axes.axvline(1 / NUM_CLASSES, color="#9ca3af", linewidth=0.9, linestyle=":")
     axes.text(1 / NUM_CLASSES + 0.005, NUM_CLASSES - 0.55, "chance", fontsize=7.5, color="#6b7280")
-    legend_below(figure, axes, 4)
+    legend_below(figure, [axes], 4)
     save_plot(figure, folder, "critic_classes")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from tasks.evidence import Evidence, Json, VariantEvidence
-from tasks.figures.panels import pages_of_panels
+from tasks.figures.panels import REAL_TITLE, legend_below, pages_of_panels
 from tasks.figures.style import INK, REFERENCE_COLOURS, colour, line, save_plot
 
 REAL = REFERENCE_COLOURS[1]
@@ -21,20 +21,20 @@ def draw_guidance(evidence: Evidence, folder: Path) -> None:
     """
     led = [variant for variant in evidence.variants if variant.guided]
     guides = list(dict.fromkeys(str(row["guide"]) for variant in led for row in variant.guided))
-    for page in pages_of_panels(led, "guidance", 3.3):
-        for _, axes, variant in page.panels:
+    for page in pages_of_panels(led, "guidance", 2.9):
+        for axes, variant in page.panels:
             _panel(axes, variant, guides)
         page.first.set_ylabel("class accuracy")
+        legend_below(page.figure, [axes for axes, _ in page.panels], 5)
         save_plot(page.figure, folder, page.name)
 
 
 def _panel(axes: Axes, variant: VariantEvidence, guides: list[str]) -> None:
     _lines(axes, variant, guides)
     real = variant.sweep["real"]
-    axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label="real test images")
+    axes.plot([real["recall"]], [real["accuracy"]], "*", color=REAL, markersize=9, label=REAL_TITLE)
     axes.set_xlabel("recall: share of the variety reached")
     axes.set_title(variant.spec.title)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
     axes.margins(0.12)
 
 

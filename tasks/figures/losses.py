@@ -1,4 +1,4 @@
-"""Losses against images seen and against the noise level, one panel a variant: their scales cannot be compared."""
+"""Losses against images seen and against the noise level, one panel a training: their scales cannot be compared."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from models.spec import EdmSpec
 from tasks.evidence import Evidence, VariantEvidence
-from tasks.figures.panels import pages_of_panels
-from tasks.figures.style import MUTED, colour, logarithmic, save_plot
+from tasks.figures.panels import colours_of, pages_of_panels
+from tasks.figures.style import MUTED, logarithmic, save_plot
 from tasks.files import read_table
 from tasks.paths import artifact
 
@@ -18,9 +18,10 @@ def draw_losses(evidence: Evidence, folder: Path) -> None:
 
     Writes ``losses-<k>.svg`` and ``losses-<k>.png``. Both axes are logarithmic, since most of the fall is early.
     """
-    for page in pages_of_panels(evidence.variants, "losses", 2.7):
-        for index, axes, variant in page.panels:
-            _curves(axes, variant, colour(index))
+    tints = colours_of(evidence.variants)
+    for page in pages_of_panels(evidence.trained(), "losses", 2.7):
+        for axes, variant in page.panels:
+            _curves(axes, variant, tints[variant.name])
             axes.set_xlabel("training images seen")
         page.first.set_ylabel("loss")
         save_plot(page.figure, folder, page.name)
@@ -49,9 +50,10 @@ def draw_noise_levels(evidence: Evidence, folder: Path) -> None:
 
     Writes ``noise_levels-<k>.svg`` and ``noise_levels-<k>.png``.
     """
-    for page in pages_of_panels(evidence.variants, "noise_levels", 2.5):
-        for index, axes, variant in page.panels:
-            _levels(axes, variant, colour(index))
+    tints = colours_of(evidence.variants)
+    for page in pages_of_panels(evidence.trained(), "noise_levels", 2.5):
+        for axes, variant in page.panels:
+            _levels(axes, variant, tints[variant.name])
         page.first.set_ylabel("validation loss")
         save_plot(page.figure, folder, page.name)
 

@@ -1,5 +1,6 @@
 """Grids of panels and rows of dots with intervals: the two shapes that most plots of the report take."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from models.intervals import Interval
 from tasks.evidence import VariantEvidence
-from tasks.figures.style import BAND, INK, MUTED, REFERENCE_COLOURS, blank
+from tasks.figures.style import BAND, INK, MUTED, REFERENCE_COLOURS, blank, colour
 
 PANELS = 6
 """Panels of a page at most."""
@@ -46,17 +47,17 @@ class Page:
     Attributes:
         name: of its file.
         figure: with its panels.
-        panels: the variant's place among all, its panel and itself.
+        panels: each variant's panel and itself.
     """
 
     name: str
     figure: Figure
-    panels: list[tuple[int, Axes, VariantEvidence]]
+    panels: list[tuple[Axes, VariantEvidence]]
 
     @property
     def first(self) -> Axes:
         """The panel at the top left."""
-        return self.panels[0][1]
+        return self.panels[0][0]
 
 
 def pages_of_panels(variants: Sequence[VariantEvidence], name: str, height: float) -> Iterator[Page]:
@@ -71,8 +72,12 @@ def pages_of_panels(variants: Sequence[VariantEvidence], name: str, height: floa
     for number in range(count):
         start, end = (len(variants) * edge // count for edge in (number, number + 1))
         figure, panels = grid_of_panels(end - start, 2, height)
-        some = zip(range(start, end), panels, variants[start:end], strict=True)
-        yield Page(f"{name}-{number + 1}", figure, list(some))
+        yield Page(f"{name}-{number + 1}", figure, list(zip(panels, variants[start:end], strict=True)))
+
+
+def colours_of(variants: Sequence[VariantEvidence]) -> dict[str, str]:
+    """The colour of each of a build's variants, by name: the same in every figure."""
+    return {variant.name: colour(index) for index, variant in enumerate(variants)}
 
 
 def name_rows(axes: Axes, names: Sequence[str], labelled: bool) -> None:
@@ -130,11 +135,20 @@ def floor(axes: Axes, real: Interval) -> None:
     axes.axhline(real.value, color=tint, linewidth=1.2, zorder=1.5, label=REAL_TITLE)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for the whole figure, under its panels, in so many columns or as many as fit."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_below(figure: Figure, panels: Sequence[Axes], columns: int) -> None:
+    """One legend for the whole figure, under its panels, in so many columns or as many as fit.
+
+    Args:
+        figure: a whole one.
+        panels: those whose lines it names; what several show is named once, and real images last.
+        columns: at most.
+    """
+    pairs = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels)
+    marks = {label: handle for handle, label in itertools.chain.from_iterable(pairs)}
+    labels = sorted(marks, key=lambda label: label == REAL_TITLE)
     fitting = WIDTH_IN_LETTERS // (max(map(len, labels)) + MARK_IN_LETTERS)
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(columns, fitting, len(labels))))
+    ncols = max(1, min(columns, fitting, len(labels)))
+    figure.legend([marks[label] for label in labels], labels, loc="outside lower center", ncols=ncols)
 
 
 def note(axes: Axes, text: str, at: tuple[float, float], towards: tuple[float, float]) -> None:

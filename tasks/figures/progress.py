@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from tasks.evidence import Evidence, VariantEvidence
 from tasks.figures.reverse import first_by_class
-from tasks.figures.style import blank, label_columns, label_rows, montage, save_picture, show
+from tasks.figures.style import blank, entitle, label_columns, label_rows, montage, save_picture, show
 from tasks.files import read_arrays
 from tasks.labels import CLASS_NAMES
 from tasks.paths import artifact
@@ -14,6 +14,8 @@ from tasks.paths import artifact
 CELL = 30
 BLOCKS = 2
 """Variants beside each other in one figure."""
+PANEL_WIDTH = 2.9
+"""Inches of one of them."""
 
 
 def draw_progress(evidence: Evidence, folder: Path) -> list[str]:
@@ -40,6 +42,6 @@ def _draw(axes: Axes, variant: VariantEvidence, labelled: bool) -> None:
     chosen = first_by_class(arrays["labels"])
     show(axes, montage(arrays["images"][:, chosen].swapaxes(0, 1)))
     label_columns(axes, [str(step) for step in arrays["steps"]], CELL)
-    axes.set_title(f"{variant.spec.title}, after steps", pad=17)
+    entitle(axes, variant.spec.title, PANEL_WIDTH, pad=17)
     if labelled:
         label_rows(axes, [CLASS_NAMES[arrays["labels"][index]] for index in chosen], CELL)

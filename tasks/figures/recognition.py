@@ -6,12 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tasks.evidence import CLAIMED_STEPS, Evidence
-from tasks.figures.panels import pages_of_panels
-from tasks.figures.style import colour, save_plot
+from tasks.figures.panels import colours_of, pages_of_panels
+from tasks.figures.style import save_plot
 from tasks.files import read_table
 from tasks.paths import table_file
-
-"""Per cent of the steps after which the source says that garments become recognisable."""
 
 
 def draw_recognition(evidence: Evidence, folder: Path) -> None:
@@ -20,10 +18,11 @@ def draw_recognition(evidence: Evidence, folder: Path) -> None:
     Reads ``recognition.csv``; writes ``recognition-<k>.svg`` and ``recognition-<k>.png``.
     """
     table = read_table(table_file("recognition"))
+    tints = colours_of(evidence.variants)
     for page in pages_of_panels(evidence.variants, "recognition", 2.5):
-        for index, axes, variant in page.panels:
+        for axes, variant in page.panels:
             rows = table[(table["variant"] == variant.name) & (table["along"] == "reverse")]
-            _shares(axes, 100 * rows.groupby("position")[["noisy", "guess"]].mean(), colour(index))
+            _shares(axes, 100 * rows.groupby("position")[["noisy", "guess"]].mean(), tints[variant.name])
             _finish(axes, variant.spec.title)
         page.first.set_ylabel("recognised (%)")
         page.first.legend(loc="upper left")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.evidence import Evidence
-from tasks.figures.style import Pixels, blank, label_rows, montage, save_picture, show
+from tasks.figures.style import Pixels, blank, entitle, label_rows, montage, save_picture, show
 from tasks.files import read_arrays
 from tasks.labels import CLASS_NAMES, NUM_CLASSES
 from tasks.paths import artifact, split_file
@@ -53,7 +53,7 @@ def draw_blocks(blocks: list[tuple[str, Pixels]], folder: Path, name: str) -> No
     panels = figure.subplots(1, len(blocks), width_ratios=widths)
     for axes, (title, block) in zip(np.atleast_1d(panels), blocks, strict=True):
         show(axes, montage(block))
-        axes.set_title(title)
+        entitle(axes, title, unit * block.shape[1])
     label_rows(np.atleast_1d(panels)[0], CLASS_NAMES, CELL)
     save_picture(figure, folder, name)
 

@@ -38,5 +38,5 @@ def time_to_quality(found: Json) -> Figure:
     logarithmic(axes, "x", minor=True)
     logarithmic(axes, "y", minor=True)
     axes.set(xlabel="seconds of training", ylabel="FID")
-    legend_below(figure, axes, len(found["rows"]) + 1)
+    legend_below(figure, [axes], len(found["rows"]) + 1)
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -27,6 +28,8 @@ FEW_TIMES = 5.0
 """Ratio of its ends below which all ticks are numbered, for there are few."""
 WIDTH = 7.0
 """Inches between the margins of a page."""
+LETTER = 0.088
+"""Inches that a letter of a panel's title is wide, on average."""
 THEME: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -131,6 +134,18 @@ def _few_digits(axis: Axis, value: float, position: int | None = None) -> str:
     crowded = high > MOST_NUMBERED * low
     digits = "2345678" if high < FEW_TIMES * low else "235"
     return plain_number(value, position) if not crowded and f"{value:e}"[0] in digits else ""
+
+
+def entitle(axes: Axes, title: str, width: float, pad: float | None = None) -> None:
+    """Write a panel's title in as many lines as it takes to end where the panel does.
+
+    Args:
+        axes: the panel.
+        title: as the user wrote it.
+        width: of the panel, in inches.
+        pad: points between the panel and the title; None for the usual ones.
+    """
+    axes.set_title(fill(title, max(1, int(width / LETTER))), pad=pad)
 
 
 def montage(images: Pixels, gap: int = 2) -> Pixels:

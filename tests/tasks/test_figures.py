@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -23,13 +24,14 @@ from tasks.figures.clip import draw_clip_overall
 from tasks.figures.critic import decades, draw_critic_overall
 from tasks.figures.forward import distinct_processes, draw_forward, noised
 from tasks.figures.guidance import draw_guidance
-from tasks.figures.losses import draw_losses
+from tasks.figures.losses import draw_losses, draw_noise_levels
 from tasks.figures.panels import grid_of_panels, legend_below, pages_of_panels
+from tasks.figures.progress import draw_progress
 from tasks.figures.run import run_figures
 from tasks.figures.samples import draw_samples, first_of_each_class
 from tasks.figures.schedule import draw_schedule, ratio_along
-from tasks.figures.style import blank, logarithmic, montage, plain_number, theme
-from tasks.figures.sweep import draw_sweep
+from tasks.figures.style import blank, colour, logarithmic, montage, plain_number, theme
+from tasks.figures.sweep import draw_sweep, tick_labels
 from tasks.files import read_json, read_table, sha256_file
 from tasks.params import Params
 from tasks.paths import FIGURES, artifact, metrics_file, table_file
@@ -90,8 +92,7 @@ def test_panels_are_spread_over_pages_of_six_at_most(
     pages = list(pages_of_panels([replace(course, name=f"n{place}") for place in range(models)], "some", 1.0))
     assert [page.name for page in pages] == [f"some-{number}" for number in range(1, len(sizes) + 1)]
     assert [len(page.panels) for page in pages] == sizes
-    shown = [(place, variant.name) for page in pages for place, _, variant in page.panels]
-    assert shown == [(place, f"n{place}") for place in range(models)]
+    assert [variant.name for page in pages for _, variant in page.panels] == [f"n{place}" for place in range(models)]
 
 
 @pytest.mark.parametrize(("length", "columns"), [(5, 4), (26, 3), (60, 1), (200, 1)])
@@ -100,7 +101,7 @@ def test_a_legend_has_as_many_columns_as_fit(length: int, columns: int) -> None:
     for index in range(8):
         axes.plot([0.0], [0.0], label=f"{index}{'x' * (length - 1)}")
     with theme():
-        legend_below(figure, axes, 4)
+        legend_below(figure, [axes], 4)
         figure.draw_without_rendering()
     (legend,) = figure.legends
     assert legend._ncols == columns
@@ -172,10 +173,12 @@ def test_a_missing_metrics_file_is_one_line(
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The plots that a test draws, which are kept here instead of being written."""
+    """The plots and pictures that a test draws, which are kept here instead of being written."""
     figures: list[Figure] = []
-    for module in ("critic", "guidance", "schedule", "sweep"):
-        monkeypatch.setattr(f"tasks.figures.{module}.save_plot", lambda figure, *_: figures.append(figure))
+    plots, pictures = ("critic", "guidance", "losses", "schedule", "sweep"), ("progress", "samples")
+    saving = [*(f"{module}.save_plot" for module in plots), *(f"{module}.save_picture" for module in pictures)]
+    for name in saving:
+        monkeypatch.setattr(f"tasks.figures.{name}", lambda figure, *_: figures.append(figure))
     return figures
 
 
@@ -224,11 +227,76 @@ def test_each_sweep_has_the_line_and_the_band_of_real_images(
         assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((real["fid_low"], real["fid_high"]))
         assert axes.get_yscale() == "log"  # since the real images are so far from the others
         assert axes.get_ylim()[0] < real["fid_low"]
-        labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert labels[-1] == "real test images"
-        assert [int(label.get_text()) for label in axes.get_xticklabels()] == sorted(
-            {r["budget"] for r in sweep["rows"]}
-        )
+        assert axes.get_xticks().tolist() == sorted({row["budget"] for row in sweep["rows"]})
+    (legend,) = drawn[0].legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named[-1] == "real test images"
+    samplers = [
+        row["sampler"] for variant in workspace[1].variants for row in read_json(metrics_file("sweep", variant))["rows"]
+    ]
+    assert named[:-1] == list(dict.fromkeys(samplers))
+    assert legend.get_window_extent().y1 <= min(axes.get_tightbbox().y0 for axes in drawn[0].axes)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "labels"),
+    [([2, 4, 8, 16], ["2", "4", "8", "16"]), ([8, 10, 13, 16, 20, 50], ["8", "", "13", "", "20", "50"]), ([], [])],
+)
+def test_numbers_that_would_touch_on_a_logarithmic_axis_are_left_out(numbers: list[int], labels: list[str]) -> None:
+    assert tick_labels(numbers) == labels
+
+
+def test_a_sampler_looks_alike_in_all_panels(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    """Also where another comes before it in one of them."""
+    monkeypatch.chdir(workspace[0])
+    evidence = read_evidence(workspace[1].variants)
+    _, flagship = evidence.variants
+    other = replace(flagship, sweep={**flagship.sweep, "rows": flagship.sweep["rows"][::-1]})
+    with theme():
+        draw_sweep(replace(evidence, variants=(flagship, other)), workspace[0])
+    first, second = ({box.get_label(): box.lines[0] for box in axes.containers} for axes in drawn[0].axes)
+    assert len(first) > 1
+    assert list(first) != list(second)
+    assert {name: line.get_color() for name, line in first.items()} == {
+        n: line.get_color() for n, line in second.items()
+    }
+
+
+def test_weights_that_several_models_share_have_one_panel_in_the_first_ones_colour(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    evidence = read_evidence(workspace[1].variants)
+    course, flagship = evidence.variants
+    start = replace(course, name="start", train={**course.train, "taken_from": "course"})
+    with theme():
+        for draw in (draw_losses, draw_noise_levels):
+            draw(replace(evidence, variants=(course, start, flagship)), workspace[0])
+    assert len(drawn) == 2
+    for figure in drawn:
+        titles = [axes.get_title(loc="left") for axes in figure.axes]
+        assert titles == ["Course DDPM", "Flagship"]
+        assert figure.axes[1].lines[-1].get_color() == colour(2)
+
+
+@pytest.mark.parametrize("draw", [draw_samples, draw_progress])
+def test_long_titles_of_pictures_beside_each_other_do_not_touch(
+    draw: Any, workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+) -> None:
+    root, params = workspace
+    monkeypatch.chdir(root)
+    title = "Flagship (narrower, tuned to jump, with another long remark)"
+    variants = {name: replace(spec, title=title) for name, spec in params.variants.items()}
+    with theme():
+        draw(read_evidence(variants), root)
+        drawn[0].draw_without_rendering()
+    page = drawn[0].get_window_extent()
+    boxes = [axes._left_title.get_window_extent() for axes in drawn[0].axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[-1].x1 <= page.x1
+    assert max(box.y1 for box in boxes) <= page.y1
 
 
 def test_a_guide_looks_alike_in_all_panels(
