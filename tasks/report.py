@@ -30,6 +30,7 @@ from tasks.pairing import Pairs, read_pairs
 from tasks.params import Evaluate, Report, Scorer
 from tasks.paths import FIGURES, REPORTS, table_file
 from tasks.questions import left_open, tried
+from tasks.settings_tables import differences_table, settings_table, told_in_full
 from tasks.settling import looks_text, reverse_rows, settling_text
 from tasks.side_by_side import measured_otherwise, side_by_side
 from tasks.sweep_findings import sweep_table, sweep_text
@@ -186,15 +187,19 @@ def _tools() -> dict[str, Any]:
     }
 
 
-def pages(name: str) -> list[str]:
-    """The figures ``<name>-1``, ``<name>-2``, ... that exist.
+def pages(name: str, ending: str = "") -> list[str]:
+    """The figures ``<name>-1``, ``<name>-2``, ... that exist, as the template names them.
+
+    Args:
+        name: of all of them.
+        ending: ``.png`` for pictures; plots are named without.
 
     Raises:
         MissingResourceError: there is not even the first.
     """
     require_file(FIGURES / f"{name}-1.png")
     numbers = sorted(int(path.stem.removeprefix(f"{name}-")) for path in FIGURES.glob(f"{name}-*.png"))
-    return [f"{name}-{page}" for page in numbers]
+    return [f"{name}-{page}{ending}" for page in numbers]
 
 
 def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
@@ -208,6 +213,9 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
     return {
         "source": source,
         "left": audit_of(process, evidence.prepare["pixel_mean"]) if isinstance(process, DdpmSpec) else None,
+        "told_in_full": told_in_full,
+        "settings_table": settings_table,
+        "differences": differences_table(evidence),
         "continuous": [v.spec.title for v in evidence.variants if isinstance(v.spec.process, EdmSpec)],
         "mixture_models": [variant for variant in evidence.variants if variant.mends_mixture],
         "led_by_early": [variant for variant in evidence.variants if variant.spec.sampling.guide == "early"],

@@ -1,7 +1,6 @@
 """The report's tables in Markdown, each a plain function of the measurements."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from tasks.evidence import (
     Evidence,
@@ -30,6 +29,8 @@ from tasks.wording import (
 )
 
 MIN_WIDTH = 6
+LETTERS = 116
+"""How many letters of a table are about as wide as a page, the space between its columns counted."""
 COLUMNS = 4
 """How many columns of shares with intervals fit beside their row's name."""
 HELD_OUT_NAMES = {
@@ -48,13 +49,23 @@ def pipe_table(header: Sequence[str], rows: Sequence[Sequence[object]], widths: 
         header: titles of the columns.
         rows: one sequence of cells a row; cells are escaped unless they are Markdown already.
         widths: relative widths for a table of prose, whose columns all go to the left; without them the columns are
-            as wide as their longest cells, the first goes to the left and the others to the right.
+            as wide as their longest cells, as far as the page holds them, the first goes to the left and the others
+            to the right.
     """
     ends = ["", *[":"] * (len(header) - 1)] if not widths else [""] * len(header)
-    lengths = widths or [max(MIN_WIDTH, *map(_length, column)) + 2 for column in zip(header, *rows, strict=True)]
+    longest = [max(MIN_WIDTH, *map(_length, column)) + 2 for column in zip(header, *rows, strict=True)]
+    lengths = widths or fitted(longest, LETTERS)
     rules = [f"{'' if end else ':'}{'-' * length}{end}" for length, end in zip(lengths, ends, strict=True)]
     lines = [_line(header), f"|{'|'.join(rules)}|", *map(_line, rows)]
     return Markdown("\n".join(lines))
+
+
+def fitted(lengths: Sequence[int], total: int) -> list[int]:
+    """Lengths that sum to at most ``total``, if need be with the longest cut to the same, as little as suffices."""
+    longest = max(lengths)
+    while sum(min(length, longest) for length in lengths) > total and longest > 1:
+        longest -= 1
+    return [min(length, longest) for length in lengths]
 
 
 def _line(cells: Sequence[object]) -> str:
@@ -221,19 +232,6 @@ def environment_table(evidence: Evidence) -> Markdown:
     keys = sorted({key for variant in evidence.variants for key in variant.train["environment"]})
     rows = [(v.spec.title, *(v.train["environment"].get(key, "") for key in keys)) for v in evidence.variants]
     return pipe_table(("Variant", *keys), rows)
-
-
-def settings_table(variant: VariantEvidence) -> Markdown:
-    """Every setting of a variant, by its dotted key."""
-    rows = []
-    for group in ("network", "process", "training", "sampling"):
-        fields = asdict(getattr(variant.spec, group))
-        rows += [(f"{group}.{key}", _setting(value)) for key, value in fields.items()]
-    return pipe_table(("Key", "Value"), rows, (40, 60))
-
-
-def _setting(value: object) -> str:
-    return (", ".join(map(str, value)) or "[]") if isinstance(value, tuple) else str(value)
 
 
 def side_by_side_table(found: Json) -> Markdown:

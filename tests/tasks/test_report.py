@@ -560,6 +560,19 @@ def test_a_missing_metrics_file_is_one_line(tmp_path: Path, monkeypatch: pytest.
         run(params)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "total", "expected"),
+    [
+        ([10, 8], 20, [10, 8]),
+        ([30, 8, 20], 40, [16, 8, 16]),
+        ([30, 8, 20], 50, [22, 8, 20]),
+        ([9, 9], 1, [1, 1]),
+    ],
+)
+def test_the_widest_columns_give_way_first(lengths: list[int], total: int, expected: list[int]) -> None:
+    assert report_tables.fitted(lengths, total) == expected
+
+
 @pytest.mark.parametrize("name", ["schedule.png", "schedule.svg", "forward.png", "samples-1.png"])
 def test_a_missing_figure_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepared(tmp_path, monkeypatch)
