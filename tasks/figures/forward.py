@@ -1,4 +1,4 @@
-"""Real garments on their way to noise, under the process of each variant."""
+"""Real garments on their way to noise, along the noise scale of each variant."""
 
 from math import ceil
 from pathlib import Path
@@ -28,15 +28,27 @@ CELL = 30
 FINE = 101
 """Noise levels of the scale from which those of :data:`SHARES` are taken."""
 BLOCKS = 2
-"""Processes beside each other."""
+"""Noise scales beside each other."""
 
 
-def distinct_processes(evidence: Evidence) -> list[tuple[str, Variant]]:
-    """One variant for each different noising process, the first, and a label that counts the others that share it."""
-    sharing: dict[str, list[Variant]] = {}
+def distinct_scales(evidence: Evidence) -> list[tuple[str, Variant]]:
+    """One variant for each different noise scale, the first, and a label that counts the others that share it."""
+    sharing: dict[tuple[object, ...], list[Variant]] = {}
     for variant in evidence.variants:
-        sharing.setdefault(repr(variant.spec.process), []).append(variant.spec)
+        sharing.setdefault(_scale(variant.spec), []).append(variant.spec)
     return [(_label(specs), specs[0]) for specs in sharing.values()]
+
+
+def _scale(spec: Variant) -> tuple[object, ...]:
+    """What noise does to the images from 0 to 100 % of a variant's scale, whatever the network makes of it.
+
+    That of a DDPM are its own steps, that of an EDM lies between the ends of its sampler.
+    """
+    process, sampling = spec.process, spec.sampling
+    if isinstance(process, DdpmSpec):
+        return process.steps, process.schedule, process.beta_start, process.beta_end, process.zero_terminal
+    assert isinstance(sampling, SigmaSamplerSpec)
+    return process.sigma_data, sampling.sigma_min, sampling.sigma_max, sampling.rho
 
 
 def _label(sharing: list[Variant]) -> str:
@@ -45,22 +57,22 @@ def _label(sharing: list[Variant]) -> str:
 
 
 def draw_forward(evidence: Evidence, folder: Path, seed: int) -> None:
-    """The same test images and the same noise at 0, 20, ..., 100 % of each process; writes ``forward.png``.
+    """The same test images and the same noise at 0, 20, ..., 100 % of each noise scale; writes ``forward.png``.
 
     Args:
         evidence: the build's measurements.
         folder: where the figure goes.
         seed: the user's seed, from which the noise is derived.
     """
-    processes = distinct_processes(evidence)
-    lines = ceil(len(processes) / BLOCKS)
+    scales = distinct_scales(evidence)
+    lines = ceil(len(scales) / BLOCKS)
     figure = blank(2.75 * lines)
     panels = figure.subplots(lines, BLOCKS, squeeze=False).ravel()
     images, training = chosen_garments(), pixel_statistics(load_split("train").images)
     eps = torch.randn((len(images), 1, 28, 28), generator=torch_generator(seed, "figures/forward"))
     for axes in panels:
         axes.set_axis_off()
-    for index, (axes, (title, spec)) in enumerate(zip(panels, processes, strict=False)):
+    for index, (axes, (title, spec)) in enumerate(zip(panels, scales, strict=False)):
         columns = [noised(spec, training, images, eps, share) for share in SHARES]
         _draw(axes, title, columns, labelled=index % BLOCKS == 0)
     save_picture(figure, folder, "forward")

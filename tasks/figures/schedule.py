@@ -10,7 +10,7 @@ from models.schedule import TerminalAudit, build_schedule
 from models.sigma_levels import sigma_grid
 from models.spec import DdpmSpec, EdmSpec
 from tasks.evidence import Evidence
-from tasks.figures.forward import distinct_processes
+from tasks.figures.forward import distinct_scales
 from tasks.figures.panels import note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
 from tasks.noise_left import GONE, audit_of
@@ -27,7 +27,7 @@ def draw_schedule(evidence: Evidence, folder: Path) -> None:
     """
     figure = blank(2.9)
     left, right = figure.subplots(1, 2)
-    for index, (title, spec) in enumerate(distinct_processes(evidence)):
+    for index, (title, spec) in enumerate(distinct_scales(evidence)):
         share, snr = ratio_along(spec)
         style = {"color": colour(index), "linestyle": line(index), "label": title}
         left.plot(100 * share, np.sqrt(snr / (1 + snr)), **style)

@@ -22,7 +22,7 @@ from tasks.errors import MissingResourceError
 from tasks.evidence import read_evidence
 from tasks.figures.clip import draw_clip_overall
 from tasks.figures.critic import decades, draw_critic_overall
-from tasks.figures.forward import distinct_processes, draw_forward, noised
+from tasks.figures.forward import distinct_scales, draw_forward, noised
 from tasks.figures.guidance import draw_guidance
 from tasks.figures.losses import draw_losses, draw_noise_levels
 from tasks.figures.panels import grid_of_panels, legend_below, pages_of_panels
@@ -332,18 +332,38 @@ def test_powers_of_ten_are_thinned_evenly_down_from_the_largest(low: float, high
     assert decades(low, high, 3) == expected
 
 
-def test_variants_of_one_process_share_a_curve_under_the_first_ones_name(
+def test_variants_of_one_noise_scale_share_a_curve_under_the_first_ones_name(
     workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workspace[0])
     evidence = read_evidence(workspace[1].variants)
     course, flagship = evidence.variants
     again = replace(flagship, spec=replace(flagship.spec, title="Again"))
-    found = distinct_processes(replace(evidence, variants=(course, flagship, again, again)))
+    aimed = replace(course, spec=replace(course.spec, process=replace(course.spec.process, target="v")))
+    found = distinct_scales(replace(evidence, variants=(course, flagship, again, again, aimed)))
     assert [(label, spec.title) for label, spec in found] == [
-        ("Course DDPM", "Course DDPM"),
+        ("Course DDPM and 1 more", "Course DDPM"),
         ("Flagship and 2 more", "Flagship"),
     ]
+
+
+def test_what_begins_elsewhere_or_ends_in_noise_has_a_curve_of_its_own(
+    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace[0])
+    evidence = read_evidence(workspace[1].variants)
+    course, flagship = evidence.variants
+    sampling = flagship.spec.sampling
+    stronger = replace(flagship.spec, title="Stronger", sampling=replace(sampling, sigma_max=2.0 * sampling.sigma_max))
+    process = replace(course.spec.process, target="v", zero_terminal=True)
+    variants = (
+        course,
+        flagship,
+        replace(flagship, spec=stronger),
+        replace(course, spec=replace(course.spec, process=process)),
+    )
+    found = distinct_scales(replace(evidence, variants=variants))
+    assert [label for label, _ in found] == ["Course DDPM", "Flagship", "Stronger", "Course DDPM"]
 
 
 def test_the_share_that_is_left_is_set_as_mathematics(
