@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Compute, Sample
 from tasks.precision import autocast
-from tasks.sample import Sampling, balanced_requests, compile_sampling, run_sampling, sample_images
+from tasks.sample import Sampling, balanced_requests, blocks, compile_sampling, run_sampling, sample_images
 from tasks.train import run_training
 from tasks.weights import load_model
 from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, VARIANTS
@@ -107,6 +108,23 @@ def test_where_it_is_asked_for_the_networks_that_draw_are_compiled(
     run_sampling("flagship", spec, SAMPLE, replace(CPU, compile=asked), SEED)
     assert [type(network) for network in compiled] == kinds
     assert len(set(map(id, compiled))) == len(kinds)
+
+
+@pytest.mark.parametrize(("asked", "before"), [(True, 1), (False, 0)])
+def test_making_kernels_is_no_part_of_what_an_image_costs(
+    asked: bool, before: int, compiled: list[nn.Module], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made when a network is first asked, which is before the clock starts."""
+    asked_at: list[int] = []
+    clock = SimpleNamespace(monotonic=lambda: float(len(asked_at)))
+    forward = EdmUNet.forward
+    monkeypatch.setattr(EdmUNet, "forward", lambda *given: asked_at.append(1) or forward(*given))
+    run_training("flagship", FLAGSHIP, CPU, SEED)
+    asked_at.clear()
+    monkeypatch.setattr("tasks.sample.time", clock)
+    found = run_sampling("flagship", FLAGSHIP, SAMPLE, replace(CPU, compile=asked), SEED)
+    batches = len(blocks(found["num_images"], SAMPLE.batch))
+    assert found["seconds"] == len(asked_at) * batches / (batches + before)
 
 
 def test_on_a_gpu_torchs_own_kernels_draw(compiled: list[nn.Module]) -> None:
