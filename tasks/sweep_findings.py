@@ -1,7 +1,5 @@
 """How many evaluations a model's images need, and by which sampler."""
 
-from typing import Any
-
 from models.intervals import Interval
 from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
@@ -29,12 +27,13 @@ def sweep_table(evidence: Evidence) -> Markdown:
 
 
 def best_by_budget(variant: VariantEvidence) -> list[Json]:
-    """Of the rows that may take equally many evaluations the one of the smallest distance, by rising budget."""
-    rows: list[dict[str, Any]] = sorted(variant.sweep["rows"], key=lambda row: (row["budget"], row["fid"]))
-    first: dict[int, Json] = {}
-    for row in rows:
-        first.setdefault(int(row["budget"]), row)
-    return list(first.values())
+    """Of the rows that take no more evaluations than a budget the one of the smallest distance, by rising budget."""
+    rows = variant.sweep["rows"]
+    within = {
+        budget: [row for row in rows if row["evaluations"] <= budget]
+        for budget in sorted({int(row["budget"]) for row in rows})
+    }
+    return [{**min(fit, key=lambda row: float(row["fid"])), "budget": budget} for budget, fit in within.items()]
 
 
 def own_row(variant: VariantEvidence) -> Json:
