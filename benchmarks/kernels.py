@@ -1,12 +1,10 @@
 """What compiled kernels are worth where images are drawn: ``python -m benchmarks.kernels``, in a finished build.
 
 Each model draws the same images by torch's own kernels and by those that its compiler makes for the network, in turn in
-one process, so that a busy machine is as busy for both. The compiler begins with an empty folder, so its time counts.
+one process, so that a busy machine is as busy for both. The compiler begins with nothing for each, so its time counts.
 """
 
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import torch
+from torch._inductor.utils import fresh_cache
 
 from benchmarks.drawers import command_line, enter
 from benchmarks.drawing import drawn_in_time
@@ -65,8 +65,7 @@ def main() -> None:
     options = command_line("kernels", 1000).parse_args()
     require_balanced(options.images, NUM_CLASSES)
     enter(options.profile)
-    with single_builder(options.profile), tempfile.TemporaryDirectory() as empty:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
+    with single_builder(options.profile):
         params = load_params()
         found = [compared(name, params, options.images) for name in options.variants]
     write_text(RESULTS, page(found, options.images, chosen_precision(params.compute, chosen_device("cpu"))))
@@ -78,9 +77,11 @@ def compared(variant: str, params: Params, images: int) -> Compared:
     spec, compute = params.variant(variant), replace(params.compute, device="cpu")
     requests = balanced_requests(images // NUM_CLASSES, params.seed)
     torchs, compiled = (prepared_sampling(variant, spec, params.sample.batch, compute) for _ in range(2))
-    compile_sampling(compiled)
-    first = [_seconds(sampling, requests) for sampling in (compiled, torchs)]
-    rounds = [[drawn_in_time(sampling, *requests) for sampling in (torchs, compiled)] for _ in range(ROUNDS)]
+    torch.compiler.reset()  # what was made for a model before, else this one, where it is alike, takes over
+    with fresh_cache():
+        compile_sampling(compiled)
+        first = [_seconds(sampling, requests) for sampling in (compiled, torchs)]
+        rounds = [[drawn_in_time(sampling, *requests) for sampling in (torchs, compiled)] for _ in range(ROUNDS)]
     rates = [(slow, fast) for (_, slow), (_, fast) in rounds]
     (plain, _), (made, _) = rounds[0]
     difference = float(np.abs(plain.astype(np.int16) - made).mean())

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks import kernels
 from benchmarks.kernels import Compared, compared, page
@@ -22,14 +21,15 @@ def test_both_kinds_of_kernels_draw_alike_and_the_compilers_time_is_told(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     monkeypatch.setattr(kernels, "ROUNDS", 2)
     run_training("flagship", FLAGSHIP, CPU, SEED)
-    torch._dynamo.reset()
-    found = compared("flagship", replace(SETUP.params, variants={"flagship": FLAGSHIP}), 30)
-    assert any((tmp_path / "kernels").rglob("*.cpp"))
-    assert found.title == FLAGSHIP.title
-    assert len(found.rates) == 2
-    assert min(rate for pair in found.rates for rate in pair) > 0.0
-    assert found.compiling_s > 1.0
-    assert found.difference < 0.5
+    params = replace(SETUP.params, variants={"flagship": FLAGSHIP})
+    for _ in range(2):  # the second finds nothing that the first has made
+        found = compared("flagship", params, 30)
+        assert found.title == FLAGSHIP.title
+        assert len(found.rates) == 2
+        assert min(rate for pair in found.rates for rate in pair) > 0.0
+        assert found.compiling_s > 1.0
+        assert found.difference < 0.5
+    assert not (tmp_path / "kernels").exists()
 
 
 def test_the_page_tells_medians_and_how_far_the_ratio_went() -> None:
