@@ -13,7 +13,7 @@ from textwrap import fill
 
 from benchmarks.drawers import command_line, enter
 from benchmarks.drawing import drawn_in_time
-from benchmarks.limits import require_balanced
+from benchmarks.limits import require, require_balanced
 from benchmarks.machine import code_mark, machine_line
 from benchmarks.outside_judges import outside_judges
 from benchmarks.tables import fid_cell, markdown_table
@@ -21,6 +21,7 @@ from flows.environment import log_to_stderr
 from flows.stage import guarded, single_builder
 from models.evaluations import evaluations
 from tasks.config import load_params
+from tasks.dataset import load_split
 from tasks.distances import REFERENCE_PER_CLASS, real_features
 from tasks.evidence import interval_beside
 from tasks.files import read_json, write_text
@@ -33,7 +34,6 @@ from tasks.reproducibility import prepare_compute
 from tasks.sample import Array, balanced_requests, prepared_sampling
 
 RESULTS = Path(__file__).with_name("OUTSIDE.md")
-REFERENCES = REFERENCE_PER_CLASS * NUM_CLASSES
 HELD_BACK = "a network of wide kernels"
 """The judge that had no part in choosing the flagship's settings."""
 SHARES = ("precision", "recall", "density", "coverage")
@@ -75,10 +75,12 @@ def main() -> None:
     log_to_stderr()
     with single_builder(options.profile):
         params = load_params()
+        most = NUM_CLASSES * fewest_of_a_class("test")
+        require(options.images <= most, "--images", f"at most {most}, as many as the build has test images")
         drawn = [drawn_by(name, params, options.images) for name in options.variants]
         judges = outside_judges(prepare_compute(params.compute))
         said = {name: judged_by(judge, drawn, params) for name, judge in judges.items()}
-    write_text(RESULTS, page(drawn, said, params.evaluate.confidence))
+    write_text(RESULTS, page(drawn, said, references(), params.evaluate.confidence))
     sys.stdout.write(RESULTS.read_text())
 
 
@@ -101,7 +103,20 @@ def judged_by(judge: Judge, drawn: Sequence[Drawn], params: Params) -> dict[str,
     return {**rows, "real test images": bench.real(len(drawn[0].labels) // NUM_CLASSES)}
 
 
-def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], confidence: float) -> str:
+def fewest_of_a_class(split: str) -> int:
+    """How many images of every class a split has at least."""
+    return int(load_split(split).labels.bincount(minlength=NUM_CLASSES).min())
+
+
+def references() -> str:
+    """The training images that all are held to, in words."""
+    found = NUM_CLASSES * min(REFERENCE_PER_CLASS, fewest_of_a_class("train"))
+    drawn = read_json(metrics_file("prepare"))["drawn"]
+    data = "garments that the project draws itself" if drawn else "Fashion-MNIST"
+    return f"{found:,} training images of {data}"
+
+
+def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], held_to: str, confidence: float) -> str:
     """The results for people."""
     speeds = (
         [each.title, f"{each.training_s:.0f}", f"{each.evaluations}", f"{each.images_per_second:.0f}"] for each in drawn
@@ -109,10 +124,10 @@ def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], confiden
     tables = "\n".join(f"## By {judge}\n\n{_judged_table(rows)}\n" for judge, rows in said.items())
     told = f"""\
 From `python -m benchmarks.outside`: {len(drawn[0].labels):,} images of each model, equally many of every class, drawn
-by its own sampler, and as many test images, held to {REFERENCES:,} training images by {len(said)} classifiers that no
-stage of the pipeline knows. The flagship's settings were chosen by all of them but {HELD_BACK}, which had no part in
-any choice. Each has a scale of its own, whose lower end the real images tell. Precision, recall, density and
-coverage compare equally many images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
+by its own sampler, and as many test images, held to {held_to} by {len(said)} classifiers that no stage of the pipeline
+knows. The flagship's settings were chosen by all of them but {HELD_BACK}, which had no part in any choice. Each has a
+scale of its own, whose lower end the real images tell. Precision, recall, density and coverage compare equally many
+images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
     return f"""# Judged by classifiers beside the critic
 
 {fill(told, 120)}

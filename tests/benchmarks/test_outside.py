@@ -12,14 +12,15 @@ from torch import nn
 from torch.testing import assert_close
 
 from benchmarks import outside, outside_judges
-from benchmarks.outside import HELD_BACK, Drawn, drawn_by, page
+from benchmarks.outside import HELD_BACK, Drawn, drawn_by, page, references
 from benchmarks.outside_judges import FEATURES, MAKERS, Halved, ResidualBlock, fitted
 from benchmarks.outside_judges import outside_judges as judges_of
 from tasks.config import PARAMS as PARAMS_FILE
 from tasks.dataset import load_split
 from tasks.errors import ConfigError, MissingResourceError
-from tasks.files import write_text
+from tasks.files import write_json, write_text
 from tasks.judge import Judge, as_input
+from tasks.paths import metrics_file
 from tasks.sample import run_sampling
 from tasks.samples import load_samples
 from tasks.train import run_training
@@ -107,6 +108,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> st
     monkeypatch.setattr(outside, "log_to_stderr", lambda: None)
     monkeypatch.setattr(outside, "load_params", lambda: PARAMS)
     monkeypatch.setattr(sys, "argv", ["outside", *options])
+    write_json(metrics_file("prepare"), {"drawn": True})
     write_text(PARAMS_FILE, (ROOT / PARAMS_FILE).read_text())  # which the page marks
     outside.main()
     return outside.RESULTS.read_text()
@@ -126,6 +128,7 @@ def test_the_page_holds_models_beside_real_images(
     assert titles == ["Small flagship", "Small course", *judged, *judged, *judged]
     for name in MAKERS:
         assert f"## By {name}" in text
+    assert f"held to {references()} by 3 classifiers" in " ".join(text.split())
     for place in (2, 5, 8):
         mine = [row for row in rows if row[0] != "| "][place : place + 3]
         fid = [float(row[2].split()[0]) for row in mine]
@@ -138,7 +141,8 @@ def test_the_page_tells_figures_with_their_intervals() -> None:
         **{"fid": 1.154, "fid_low": 1.0, "fid_high": 1.3, "accuracy": 0.9264, "accuracy_low": 0.92},
         **{"accuracy_high": 0.93, "precision": 0.95, "recall": 0.81, "density": 1.02, "coverage": 0.9},
     }
-    text = page([drawn], {"a judge": {"A model": row}}, 0.95)
+    text = page([drawn], {"a judge": {"A model": row}}, "7,000 training images of Fashion-MNIST", 0.95)
+    assert "held to 7,000 training images of Fashion-MNIST by 1 classifiers" in " ".join(text.split())
     assert "| A model | 145 | 3 | 951 |" in text
     assert "| A model | 0.926 (0.920 to 0.930) | 1.15 (1.00 to 1.30) | 0.950 | 0.810 | 1.020 | 0.900 |" in text
     assert "1,000 images of each model" in text
@@ -150,6 +154,19 @@ def test_a_number_of_images_that_makes_no_sense_is_refused(images: str, monkeypa
     monkeypatch.setattr(sys, "argv", ["outside", "--images", images])
     with pytest.raises(ConfigError, match="--images"):
         outside.main()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "data"), [(True, "garments that the project draws itself"), (False, "Fashion-MNIST")]
+)
+def test_drawn_garments_are_not_told_to_be_real_ones(drawn: bool, data: str, workspace: Path) -> None:
+    write_json(metrics_file("prepare"), {"drawn": drawn})
+    assert references() == f"300 training images of {data}"
+
+
+def test_more_images_than_there_are_test_images_are_refused(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="at most 200, as many as the build has test images"):
+        run_main(monkeypatch, workspace, "flagship", "--images", "300")
 
 
 def test_a_model_that_is_unknown_or_untrained_is_refused(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
