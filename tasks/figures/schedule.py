@@ -11,13 +11,13 @@ from models.sigma_levels import sigma_grid
 from models.spec import DdpmSpec, EdmSpec
 from tasks.evidence import Evidence
 from tasks.figures.forward import distinct_scales
-from tasks.figures.panels import note
+from tasks.figures.panels import legend_below, note
 from tasks.figures.style import MUTED, Pixels, blank, colour, line, logarithmic, save_plot
 from tasks.noise_left import GONE, audit_of
 from tasks.variants import Variant
 
 NOTED_AT = (2, 0.1)
-"""Where the remark on what a schedule leaves begins: every curve falls from 1, so this corner is free."""
+"""Where the remark on what a schedule leaves begins: few curves come so low so soon, so this corner is free."""
 
 
 def draw_schedule(evidence: Evidence, folder: Path) -> None:
@@ -25,7 +25,7 @@ def draw_schedule(evidence: Evidence, folder: Path) -> None:
 
     Writes ``schedule.svg`` and ``schedule.png``.
     """
-    figure = blank(2.9)
+    figure = blank(3.2)
     left, right = figure.subplots(1, 2)
     for index, (title, spec) in enumerate(distinct_scales(evidence)):
         share, snr = ratio_along(spec)
@@ -35,6 +35,7 @@ def draw_schedule(evidence: Evidence, folder: Path) -> None:
         if isinstance(spec.process, DdpmSpec):
             _call_out(left, audit_of(spec.process, evidence.prepare["pixel_mean"]))
     _finish(left, right)
+    legend_below(figure, [right], 3)
     save_plot(figure, folder, "schedule")
 
 
@@ -58,7 +59,7 @@ def _call_out(axes: Axes, left_over: TerminalAudit) -> None:
     axes.plot([100], [left_over.amplitude], "o", color=MUTED, markersize=4, zorder=5)
     if left_over.amplitude >= GONE:
         share = rf"$\bar{{\alpha}}_T$ = {left_over.abar:.3f}"
-        text = f"{100 * left_over.amplitude:.0f} % of the amplitude left\n({share})"
+        text = f"{100 * left_over.amplitude:.0f} % of the\namplitude left\n({share})"
         note(axes, text, NOTED_AT, (100, left_over.amplitude))
 
 
@@ -72,4 +73,3 @@ def _finish(left: Axes, right: Axes) -> None:
     logarithmic(right, "y")
     right.axhline(1, color=MUTED, linewidth=0.8, linestyle=":")
     right.set_title("Signal-to-noise ratio")
-    right.legend(loc="upper right")
