@@ -1,6 +1,7 @@
 """The report's tables in Markdown, each a plain function of the measurements."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from tasks.evidence import (
     Evidence,
@@ -31,6 +32,8 @@ from tasks.wording import (
 MIN_WIDTH = 6
 LETTERS = 116
 """How many letters of a table are about as wide as a page, the space between its columns counted."""
+BOLD = 1.15
+"""How wide a bold letter is beside another."""
 COLUMNS = 4
 """How many columns of shares with intervals fit beside their row's name."""
 HELD_OUT_NAMES = {
@@ -53,7 +56,8 @@ def pipe_table(header: Sequence[str], rows: Sequence[Sequence[object]], widths: 
             to the right.
     """
     ends = ["", *[":"] * (len(header) - 1)] if not widths else [""] * len(header)
-    longest = [max(MIN_WIDTH, *map(_length, column)) + 2 for column in zip(header, *rows, strict=True)]
+    columns = zip(map(_length_of_title, header), *(map(_length, row) for row in rows), strict=True)
+    longest = [max(MIN_WIDTH, *column) + 2 for column in columns]
     lengths = widths or fitted(longest, LETTERS)
     rules = [f"{'' if end else ':'}{'-' * length}{end}" for length, end in zip(lengths, ends, strict=True)]
     lines = [_line(header), f"|{'|'.join(rules)}|", *map(_line, rows)]
@@ -70,6 +74,10 @@ def fitted(lengths: Sequence[int], total: int) -> list[int]:
 
 def _line(cells: Sequence[object]) -> str:
     return f"| {' | '.join(escape(cell) for cell in cells)} |"
+
+
+def _length_of_title(cell: object) -> int:
+    return ceil(BOLD * _length(cell))
 
 
 def _length(cell: object) -> int:

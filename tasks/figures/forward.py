@@ -80,7 +80,7 @@ def draw_forward(evidence: Evidence, folder: Path, seed: int) -> None:
 
 def _draw(axes: Axes, title: str, columns: list[Pixels], labelled: bool) -> None:
     show(axes, montage(np.stack(columns, axis=1)))
-    label_columns(axes, [f"{100 * share:.0f}%" for share in SHARES], CELL)
+    label_columns(axes, [f"{100 * share:.0f} %" for share in SHARES], CELL)
     axes.set_title(title, pad=17)
     if labelled:
         label_rows(axes, [CLASS_NAMES[label] for label in SHOWN_CLASSES], CELL)
