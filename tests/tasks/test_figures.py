@@ -19,7 +19,7 @@ from models.intervals import Interval
 from models.pixels import PixelStatistics
 from tasks.dataset import load_split
 from tasks.errors import MissingResourceError
-from tasks.evidence import read_evidence
+from tasks.evidence import Evidence, read_evidence
 from tasks.figures.clip import draw_clip_overall
 from tasks.figures.critic import decades, draw_critic_overall
 from tasks.figures.forward import distinct_scales, draw_forward, noised
@@ -172,6 +172,13 @@ def test_a_missing_metrics_file_is_one_line(
 
 
 @pytest.fixture
+def evidence(workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> Evidence:
+    """What the workspace has measured of a course's model and a flagship; the test works there."""
+    monkeypatch.chdir(workspace[0])
+    return read_evidence(workspace[1].variants)
+
+
+@pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The plots and pictures that a test draws, which are kept here instead of being written."""
     figures: list[Figure] = []
@@ -246,16 +253,12 @@ def test_numbers_that_would_touch_on_a_logarithmic_axis_are_left_out(numbers: li
     assert tick_labels(numbers) == labels
 
 
-def test_a_sampler_looks_alike_in_all_panels(
-    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
-) -> None:
+def test_a_sampler_looks_alike_in_all_panels(evidence: Evidence, tmp_path: Path, drawn: list[Figure]) -> None:
     """Also where another comes before it in one of them."""
-    monkeypatch.chdir(workspace[0])
-    evidence = read_evidence(workspace[1].variants)
     _, flagship = evidence.variants
     other = replace(flagship, sweep={**flagship.sweep, "rows": flagship.sweep["rows"][::-1]})
     with theme():
-        draw_sweep(replace(evidence, variants=(flagship, other)), workspace[0])
+        draw_sweep(replace(evidence, variants=(flagship, other)), tmp_path)
     first, second = ({box.get_label(): box.lines[0] for box in axes.containers} for axes in drawn[0].axes)
     assert len(first) > 1
     assert list(first) != list(second)
@@ -265,15 +268,13 @@ def test_a_sampler_looks_alike_in_all_panels(
 
 
 def test_weights_that_several_models_share_have_one_panel_in_the_first_ones_colour(
-    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
+    evidence: Evidence, tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    monkeypatch.chdir(workspace[0])
-    evidence = read_evidence(workspace[1].variants)
     course, flagship = evidence.variants
     start = replace(course, name="start", train={**course.train, "taken_from": "course"})
     with theme():
         for draw in (draw_losses, draw_noise_levels):
-            draw(replace(evidence, variants=(course, start, flagship)), workspace[0])
+            draw(replace(evidence, variants=(course, start, flagship)), tmp_path)
     assert len(drawn) == 2
     for figure in drawn:
         titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -299,17 +300,13 @@ def test_long_titles_of_pictures_beside_each_other_do_not_touch(
     assert max(box.y1 for box in boxes) <= page.y1
 
 
-def test_a_guide_looks_alike_in_all_panels(
-    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch, drawn: list[Figure]
-) -> None:
+def test_a_guide_looks_alike_in_all_panels(evidence: Evidence, tmp_path: Path, drawn: list[Figure]) -> None:
     """Also where a model has not all of them; each line leads from the row without guidance along the scales."""
-    monkeypatch.chdir(workspace[0])
-    evidence = read_evidence(workspace[1].variants)
     course, flagship = evidence.variants
     few = [row for row in course.sweep["guidance"] if row["guide"] in ("none", "early state")]
     course = replace(course, sweep={**course.sweep, "guidance": few})
     with theme():
-        draw_guidance(replace(evidence, variants=(flagship, course)), workspace[0])
+        draw_guidance(replace(evidence, variants=(flagship, course)), tmp_path)
     lines = [{box.get_label(): box.lines[0] for box in axes.containers} for axes in drawn[0].axes]
     assert [len(panel) for panel in lines] == [3, 1]
     first, second = (panel["early state"] for panel in lines)
@@ -332,11 +329,7 @@ def test_powers_of_ten_are_thinned_evenly_down_from_the_largest(low: float, high
     assert decades(low, high, 3) == expected
 
 
-def test_variants_of_one_noise_scale_share_a_curve_under_the_first_ones_name(
-    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(workspace[0])
-    evidence = read_evidence(workspace[1].variants)
+def test_variants_of_one_noise_scale_share_a_curve_under_the_first_ones_name(evidence: Evidence) -> None:
     course, flagship = evidence.variants
     again = replace(flagship, spec=replace(flagship.spec, title="Again"))
     aimed = replace(course, spec=replace(course.spec, process=replace(course.spec.process, target="v")))
@@ -347,11 +340,7 @@ def test_variants_of_one_noise_scale_share_a_curve_under_the_first_ones_name(
     ]
 
 
-def test_what_begins_elsewhere_or_ends_in_noise_has_a_curve_of_its_own(
-    workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(workspace[0])
-    evidence = read_evidence(workspace[1].variants)
+def test_what_begins_elsewhere_or_ends_in_noise_has_a_curve_of_its_own(evidence: Evidence) -> None:
     course, flagship = evidence.variants
     sampling = flagship.spec.sampling
     stronger = replace(flagship.spec, title="Stronger", sampling=replace(sampling, sigma_max=2.0 * sampling.sigma_max))
