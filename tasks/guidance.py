@@ -14,11 +14,11 @@ from tasks.sample import Sampling, balanced_requests
 from tasks.sampler_names import guide_name, sampler_name
 from tasks.variants import Variant
 
-Judged = tuple[Row, Seen]
+SeenRow = tuple[Row, Seen]
 """The figures of a set of images, and what the judge saw in it."""
 
 
-def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[Judged]:
+def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep, bench: Bench) -> list[SeenRow]:
     """Draw a variant's images unguided and by every guide and scale, from the same seeds, and judge them.
 
     Args:
@@ -44,7 +44,7 @@ def guidance_rows(variant: str, spec: Variant, sampling: Sampling, sweep: Sweep,
     return list(zip(bench.rows([_description(sampler) for sampler in samplers], seen), seen, strict=True))
 
 
-def beside_unguided(guided: list[Judged], unguided: list[Judged], bench: Bench) -> list[Row]:
+def beside_unguided(guided: list[SeenRow], unguided: list[SeenRow], bench: Bench) -> list[Row]:
     """What guidance is worth beside more evaluations without it.
 
     Args:
@@ -64,7 +64,7 @@ def beside_unguided(guided: list[Judged], unguided: list[Judged], bench: Bench) 
     return [plain, *(_beside(*each, rivals, joint, bench) for each, rivals in zip(led, fair, strict=True))]
 
 
-def _beside(row: Row, seen: Seen, fair: list[Judged], confidence: float, bench: Bench) -> Row:
+def _beside(row: Row, seen: Seen, fair: list[SeenRow], confidence: float, bench: Bench) -> Row:
     rival, its = min(fair, key=lambda pair: float(pair[0]["fid"]))
     told = {f"rival_{key}": rival[key] for key in ("evaluations", "fid")}
     return {**row, "rival": rival["sampler"], **told, **bench.difference(seen, its, confidence).columns("beyond")}
