@@ -145,7 +145,7 @@ ARMS = (
     Arm("log sigma of deviation 1.2", {"process": {"log_sigma_std": 1.2}}),
     Arm("min-SNR weighting, gamma 5", {"process": {"min_snr_gamma": 5.0}}),
     Arm("constant learning rates", {"training": {"decay": "constant"}}),
-    Arm("batches of 32, twice the steps", {"training": {"batch": 32, "steps": 4000}}),
+    Arm("batches of 32, twice the steps", {"training": {"batch": 32, "steps": 4800}}),
     Arm("no hidden labels", {"training": {"label_drop": 0.0}}),
     Arm("dropout of 0.05", {"network": {"dropout": 0.05}}),
     Arm("attention at 14x14, 4 heads", {"network": {"heads": 4}}),
@@ -156,5 +156,5 @@ ARMS = (
     Arm("32 and 80 channels", {"network": {"channels": (32, 80)}}),
     Arm("2 blocks at 28x28", {"network": {"blocks": (2, 2)}}),
     Arm("3 blocks at 14x14", {"network": {"blocks": (1, 3)}}),
-    Arm("half as many steps again", {"training": {"steps": 3000}}),
+    Arm("half as many steps again", {"training": {"steps": 3600}}),
 )

@@ -112,7 +112,9 @@ class Diffusion(nn.Module, ABC):
             Loss per image, mean over its pixels, shape (B,).
         """
 
-    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+    def consistency_loss(
+        self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float, waypoint: float
+    ) -> Tensor:
         """How badly the answer at a noise level agrees with that at a weaker one; see :mod:`models.consistency`.
 
         Args:
@@ -121,6 +123,7 @@ class Diffusion(nn.Module, ABC):
             keep: 1 to show the label to the network, 0 to hide it, float, shape (B,).
             draw: noise levels and noise.
             share: the weaker level, as a share of the other.
+            waypoint: where jumps from stronger noise land, in units of the level; 0: all of them lead to the image.
 
         Returns:
             Loss per image, shape (B,).

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from models.consistency import jumps, pseudo_huber
+from models.consistency import jumps, pseudo_huber, share_of_answer
 from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
 from models.guidance import Conditional, guidance_of, guided, guided_in_parts
 from models.heun import heun
@@ -128,7 +128,9 @@ class Edm(Diffusion):
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
 
-    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+    def consistency_loss(
+        self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float, waypoint: float
+    ) -> Tensor:
         """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.consistency_loss`."""
         sigma, eps = draw.level.to(x0), draw.eps.to(x0)
         # The answer first: autocast may use the weights that it rounds for it again, and these must carry gradients
@@ -136,6 +138,7 @@ class Edm(Diffusion):
         weaker = share * sigma
         with torch.no_grad():
             target = self.denoise(_noised(x0, weaker, eps), weaker, labels, keep)
+            target = torch.lerp(x0, target, share_of_answer(weaker, sigma, waypoint).view(-1, 1, 1, 1))
         squared = (answer - target).square().mean(dim=(1, 2, 3)) / self.prior.error(sigma).square()
         return pseudo_huber(squared)
 
@@ -183,7 +186,7 @@ class Edm(Diffusion):
             return MULTISTEP[sampler.kind](guided_in_parts(predict, labels, guidance), sigmas, start)
         denoise = guided(predict, labels, guidance)
         if sampler.jumps:
-            return jumps(denoise, sigmas, start, draw)
+            return jumps(denoise, sigmas, start, draw if sampler.kind == "consistency" else None)
         return heun(denoise, sigmas, start, draw, sampler.churn)
 
 

@@ -57,9 +57,9 @@ def memory_of(fresh: Tensor, *others: Tensor) -> Tensor | None:
     return fresh if alike and not torch.is_grad_enabled() else None
 
 
-def silu_of_fresh(maps: Tensor) -> Tensor:
-    """Weigh maps that nothing else looks at by their sigmoid; see :func:`memory_of`."""
-    return F.silu(maps, inplace=memory_of(maps) is not None)
+def hardswish_of_fresh(maps: Tensor) -> Tensor:
+    """Weigh maps that nothing else looks at by a sigmoid of straight lines; see :func:`memory_of`."""
+    return F.hardswish(maps, inplace=memory_of(maps) is not None)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -57,11 +57,12 @@ class SigmaSamplerSpec:
     """Samplers over sigma: of the probability-flow ODE, and jumps.
 
     Heun (Karras et al. 2022), DPM-Solver++ from two and three evaluations (Lu et al. 2022), iPNDM (Zhang and Chen
-    2023), UniPC (Zhao et al. 2023), and consistency (Song et al. 2023), which suits a model that was tuned to jump.
+    2023) and UniPC (Zhao et al. 2023). For a model that was tuned to jump, consistency (Song et al. 2023) and, if its
+    jumps land at a waypoint, multistep_consistency (Heek et al. 2024).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc", "consistency"]
+    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc", "consistency", "multistep_consistency"]
     steps: int
     churn: float
     """S_churn of Heun's method: noise added in all steps together, in units of sigma. Must be 0 for the others."""
@@ -101,7 +102,7 @@ class SigmaSamplerSpec:
         require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", f"from sigma_min to {STRONGEST:g}")
         # A jump by the prior alone would end in an average of images
         learnt = not self.jumps or self.mended_below >= self.sigma_max
-        require(learnt, "mended_below", "at least sigma_max with the consistency sampler")
+        require(learnt, "mended_below", "at least sigma_max with a sampler that jumps")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
 
     @property
@@ -118,8 +119,8 @@ class SigmaSamplerSpec:
 
     @property
     def jumps(self) -> bool:
-        """Whether each step goes all the way to an image, for which a model must have been tuned."""
-        return self.kind == "consistency"
+        """Whether each step goes all the way to an image or a waypoint, for which a model must have been tuned."""
+        return self.kind in ("consistency", "multistep_consistency")
 
 
 SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec

@@ -193,6 +193,8 @@ class TrainingSpec:
     steps: int
     consistency_steps: int
     """How many of the steps, the last ones, tune the model to jump; see :mod:`models.consistency`."""
+    waypoint: float
+    """Sigma at which jumps from stronger noise land; 0: all of them lead to the image."""
     batch: int
     optimizer: Literal["adam", "muon"]
     """``muon``: orthogonalised momentum for the hidden weight matrices, Adam for everything else."""
@@ -234,6 +236,8 @@ class TrainingSpec:
         require(0 <= self.warmup_steps < self.steps, "warmup_steps", "a number from 0 up to, not including, steps")
         others = 0 <= self.consistency_steps < self.steps - self.warmup_steps
         require(others, "consistency_steps", "a number from 0 up to, not including, steps - warmup_steps")
+        require(0.0 <= self.waypoint <= 1000.0, "waypoint", "a number from 0 to 1000")
+        require(self.consistency_steps > 0 or self.waypoint == 0.0, "waypoint", "0 without consistency_steps")
         require(0.0 < self.grad_clip <= 1000.0, "grad_clip", "a number above 0, at most 1000")
         require(0.0 <= self.ema_lag <= 0.5, "ema_lag", "a number from 0 to 0.5")
         require(0 <= self.repeat <= 1000, "repeat", "a number from 0 to 1000")

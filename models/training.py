@@ -195,7 +195,7 @@ def _losses(diffusion: Diffusion, batch: Batch, step: int, spec: TrainingSpec) -
     if not spec.tunes(step):
         return diffusion.loss(*asked)
     progress = (step - spec.denoising_steps) / spec.consistency_steps
-    return diffusion.consistency_loss(*asked, weaker_share(progress))
+    return diffusion.consistency_loss(*asked, weaker_share(progress), spec.waypoint)
 
 
 def _adam(parameters: list[nn.Parameter], spec: TrainingSpec) -> Optimizer:

@@ -28,7 +28,7 @@ GUIDANCE = frozenset({"sampling.guidance", "sampling.guide", "sampling.guided_si
 """Settings that say how samples are led."""
 
 TUNING = frozenset(
-    {"training.steps", "training.consistency_steps"}
+    {"training.steps", "training.consistency_steps", "training.waypoint"}
     | {f"sampling.{key}" for key in ("kind", "steps", "sigma_min", "sigma_max")}
 )
 """Settings in which a model that was tuned to jump differs from the one that was not."""

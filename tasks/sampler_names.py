@@ -19,6 +19,7 @@ def sampler_name(sampler: SamplerSpec) -> str:
         "ipndm": "iPNDM",
         "unipc": "UniPC",
         "consistency": "Consistency jumps",
+        "multistep_consistency": "Jumps by a waypoint",
     }
     return names[sampler.kind]
 

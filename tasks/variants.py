@@ -37,7 +37,7 @@ class Variant:
             self._require_continuous(self.process, self.sampling)
         self._require_guide()
         tuned = self.training.consistency_steps > 0
-        require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with the consistency sampler")
+        require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with a sampler that jumps")
         if tuned:
             self._require_tunable()
 
@@ -92,6 +92,15 @@ class Variant:
     def _require_tunable(self) -> None:
         continuous = isinstance(self.process, EdmSpec)
         require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
-        require(self.sampling.jumps, "sampling.kind", "consistency with training.consistency_steps")
+        self._require_way()
         whole = self.dropout == 0.0
         require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")
+
+    def _require_way(self) -> None:
+        waypoint, sampling = self.training.waypoint, self.sampling
+        kind, where = ("multistep_consistency", "a") if waypoint > 0.0 else ("consistency", "no")
+        require(sampling.kind == kind, "sampling.kind", f"{kind} with training.consistency_steps and {where} waypoint")
+        if isinstance(sampling, SigmaSamplerSpec) and waypoint > 0.0:
+            require(sampling.steps == 2, "sampling.steps", "2 with a waypoint, where the first ends")
+            passed = sampling.sigma_min == waypoint
+            require(passed, "sampling.sigma_min", f"{waypoint:g}, the waypoint of the training")

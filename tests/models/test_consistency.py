@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from models.consistency import SOFTNESS, jumps, pseudo_huber, weaker_share
+from models.consistency import SOFTNESS, jumps, pseudo_huber, share_of_answer, weaker_share
 from models.ddpm import Ddpm
 from models.diffusion import Draw
 from models.edm import Edm
@@ -23,12 +24,20 @@ from tests.models.test_training import SPEC, Scaled
 
 MEAN, STD = -0.4, 0.5
 SIGMA_MAX = 2.0
-TUNED = replace(SPEC, steps=10, consistency_steps=4)
+TUNED = replace(SPEC, steps=10, consistency_steps=4, waypoint=0.6)
 
 
 def endpoint(x: Tensor, sigma: Tensor) -> Tensor:
     """Where the ODE leads from x for data N(m, s^2): the answer of a perfect consistency model."""
     return MEAN + STD * (x - MEAN) / (STD**2 + sigma.view(-1, 1, 1, 1).square()).sqrt()
+
+
+def on_the_way(x: Tensor, sigma: Tensor, waypoint: float) -> Tensor:
+    """D of a perfect model whose jumps from beyond the waypoint land there, at D + (s / t) (x - D)."""
+    t = sigma.view(-1, 1, 1, 1)
+    reached = MEAN + (x - MEAN) * ((STD**2 + waypoint**2) / (STD**2 + t**2)).sqrt()
+    left = waypoint / t
+    return torch.where(t > waypoint, (reached - left * x) / (1.0 - left), endpoint(x, sigma))
 
 
 def expectation(x: Tensor, sigma: Tensor) -> Tensor:
@@ -58,6 +67,36 @@ def moments(answer: Predict, steps: int) -> tuple[float, float]:
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_jumps_of_a_perfect_consistency_model_return_the_data_in_any_number(steps: int) -> None:
     assert moments(endpoint, steps) == pytest.approx((MEAN, STD), abs=1e-12)
+
+
+@pytest.mark.parametrize("waypoint", [0.3, 0.6, 1.5])
+def test_jumps_of_a_perfect_model_by_a_waypoint_return_the_data(waypoint: float) -> None:
+    """Without fresh noise they are a linear map of the start, from N(m, s^2 + sigma_max^2) to N(m, s^2)."""
+    grid = [SIGMA_MAX, waypoint, 0.0]
+    starts = torch.tensor([0.0, 1.0], dtype=torch.float64).view(-1, 1, 1, 1)
+    results = list(jumps(lambda x, sigma: on_the_way(x, sigma, waypoint), grid, starts, None))[-1].x.flatten()
+    a, b = float(results[0]), float(results[1] - results[0])
+    assert a + b * MEAN == pytest.approx(MEAN, abs=1e-12)
+    assert abs(b) * (STD**2 + SIGMA_MAX**2) ** 0.5 == pytest.approx(STD, abs=1e-12)
+
+
+def test_jumps_from_both_levels_of_a_target_land_at_the_same_place() -> None:
+    """At the waypoint, wherever the weaker level lies; the place is the image at the waypoint where that is beyond."""
+    x0, eps, answer = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    waypoint, sigma = 0.6, torch.full((5,), 2.0, dtype=torch.float64)
+    weaker = torch.tensor([0.3, 0.6, 0.7, 1.5, 1.9], dtype=torch.float64)
+    share = share_of_answer(weaker, sigma, waypoint)
+    target = share * answer + (1.0 - share) * x0
+    landed = target + waypoint / sigma * (x0 + sigma * eps - target)
+    place = answer + waypoint / weaker * (x0 + weaker * eps - answer)
+    assert_close(landed, torch.where(weaker > waypoint, place, x0 + waypoint * eps))
+    assert torch.equal(share[:2], torch.zeros(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("waypoint", [0.0, 2.0, 5.0])
+def test_the_target_is_the_answer_alone_where_jumps_lead_to_the_image(waypoint: float) -> None:
+    sigma = torch.tensor([0.01, 1.0, 2.0])
+    assert torch.equal(share_of_answer(0.5 * sigma, sigma, waypoint), torch.ones(3))
 
 
 def test_a_denoiser_that_jumps_returns_averages() -> None:
@@ -112,13 +151,14 @@ def batch(seed: int = 0) -> Batch:
     return Batch(0.5 * x0, torch.zeros(4, dtype=torch.int64), torch.ones(4), Draw(level, eps), seed)
 
 
-def consistency_loss(model: Edm, of: Batch, share: float) -> Tensor:
-    return model.consistency_loss(of.x0, of.labels, of.keep, of.draw, share)
+def consistency_loss(model: Edm, of: Batch, share: float, waypoint: float = 0.0) -> Tensor:
+    return model.consistency_loss(of.x0, of.labels, of.keep, of.draw, share, waypoint)
 
 
-def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
+@pytest.mark.parametrize("waypoint", [0.0, 0.4, 0.9])
+def test_the_loss_and_its_gradient_are_those_of_the_formula(waypoint: float) -> None:
     model, asked, share = Edm(Mixing(), edm()), batch(), 0.75
-    losses = consistency_loss(model, asked, share)
+    losses = consistency_loss(model, asked, share, waypoint)
     torch.autograd.backward(losses.mean())
     found = [parameter.grad for parameter in model.parameters()]
     sigma = asked.draw.level
@@ -126,7 +166,10 @@ def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
     def answer(level: Tensor) -> Tensor:
         return model.denoise(asked.x0 + level.view(-1, 1, 1, 1) * asked.draw.eps, level, asked.labels, asked.keep)
 
-    apart = (answer(sigma) - answer(share * sigma).detach()).square().mean(dim=(1, 2, 3))
+    beyond = [max(1.0 - waypoint / (share * t), 0.0) / (1.0 - waypoint / t) if t > waypoint else 1.0 for t in sigma]
+    told = torch.tensor(beyond).view(-1, 1, 1, 1)
+    target = told * answer(share * sigma).detach() + (1.0 - told) * asked.x0
+    apart = (answer(sigma) - target).square().mean(dim=(1, 2, 3))
     c_out = sigma * 0.5 / (sigma**2 + 0.5**2).sqrt()
     expected = (apart / c_out**2 + SOFTNESS**2).sqrt() - SOFTNESS
     assert_close(losses, expected)
@@ -158,7 +201,7 @@ def test_a_discrete_process_cannot_be_tuned() -> None:
     asked = batch()
     model = Ddpm(Scaled(), ddpm())
     with pytest.raises(TypeError, match="Ddpm cannot be tuned to jump"):
-        model.consistency_loss(asked.x0, asked.labels, asked.keep, asked.draw, 0.5)
+        model.consistency_loss(asked.x0, asked.labels, asked.keep, asked.draw, 0.5, 0.0)
     with pytest.raises(TypeError, match="Ddpm cannot be tuned to jump"):
         model.draw_evenly(4, torch.Generator())
 
@@ -189,9 +232,12 @@ class Noting(Edm):
         self.asked.append(None)
         return super().loss(x0, labels, keep, draw)
 
-    def consistency_loss(self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float) -> Tensor:
+    def consistency_loss(
+        self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float, waypoint: float
+    ) -> Tensor:
+        assert waypoint == TUNED.waypoint
         self.asked.append(share)
-        return super().consistency_loss(x0, labels, keep, draw, share)
+        return super().consistency_loss(x0, labels, keep, draw, share, waypoint)
 
 
 @pytest.mark.parametrize("start", [0, 7])
@@ -208,9 +254,10 @@ def test_the_last_steps_tune_wherever_the_training_was_taken_up(start: int) -> N
     assert [report.step for report in reports] == list(range(start + 1, 11))
 
 
-def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
+@pytest.mark.parametrize("kind", ["consistency", "multistep_consistency"])
+def test_an_edm_jumps_from_its_start_at_sigma_max(kind: Literal["consistency", "multistep_consistency"]) -> None:
     sampler = SigmaSamplerSpec(
-        kind="consistency",
+        kind=kind,
         steps=2,
         churn=0.0,
         sigma_min=1.0,
@@ -230,4 +277,5 @@ def test_an_edm_jumps_from_its_start_at_sigma_max() -> None:
         return model.denoise(x, torch.tensor([sigma]), labels, torch.ones(1)).detach()
 
     first = answer(20.0 * start, 20.0)
-    assert_close(steps[-1].x, answer(first + 1.0 * fresh, 1.0))
+    kept = fresh if kind == "consistency" else (20.0 * start - first) / 20.0
+    assert_close(steps[-1].x, answer(first + 1.0 * kept, 1.0))

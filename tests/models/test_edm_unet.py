@@ -94,7 +94,7 @@ def test_a_new_network_answers_zero() -> None:
 
 def test_the_flagship_has_as_many_parameters_as_its_layers_add_up_to() -> None:
     def block(c: int) -> int:
-        return 2 * (9 * c * c + c) + 2 * c + (128 + 1) * 2 * c
+        return 2 * (9 * c * c + c) + (128 + 1) * 2 * c
 
     levels = 2 * block(32) + 4 * block(64)
     between = (4 * 32 * 64 + 64) + (4 * 64 * 32 + 32)
@@ -173,7 +173,7 @@ def test_normalisation_under_autocast_keeps_the_precision_of_what_it_is_given(
 def test_maps_are_normalised_in_groups_of_sixteen() -> None:
     """Smaller ones take a CPU six times as long in bfloat16."""
     norms = [module for module in new_network().modules() if isinstance(module, nn.GroupNorm)]
-    assert len(norms) == 14
+    assert len(norms) == 8
     assert {norm.num_channels / norm.num_groups for norm in norms} == {16.0}
 
 

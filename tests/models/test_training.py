@@ -17,6 +17,7 @@ from tests.models.processes import ddpm
 SPEC = TrainingSpec(
     steps=10,
     consistency_steps=0,
+    waypoint=0.0,
     batch=4,
     optimizer="adam",
     lr=0.01,

@@ -15,6 +15,7 @@ CPU_BFLOAT16 = Compute(device="cpu", threads=1, precision="bfloat16", compile=Fa
 TRAINING = TrainingSpec(
     steps=12,
     consistency_steps=0,
+    waypoint=0.0,
     batch=16,
     optimizer="adam",
     lr=0.002,

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -160,7 +161,7 @@ BAD_VALUES = [
     ("variants.flagship.training.log_every", "0", "from 1 to 10000000"),
     ("variants.flagship.training.validate_every", "0", "from 1 to 10000000"),
     ("variants.flagship.training.checkpoint_every", "0", "from 1 to 10000000"),
-    ("variants.flagship.training.snapshots", "2001", "at most the number of steps"),
+    ("variants.flagship.training.snapshots", "2401", "at most the number of steps"),
     ("variants.flagship.training.grad_clip", "0.0", "above 0, at most 1000"),
     ("variants.flagship.training.muon_lr", "0.0", "muon"),
     ("variants.flagship.training.adam_betas", "[0.9, 1.0]", "two numbers"),
@@ -168,16 +169,18 @@ BAD_VALUES = [
     ("variants.flagship.training.warmup_steps", "1000000", "training.warmup_steps: got 1000000"),
     ("variants.flagship.training.ema_lag", "0.6", "from 0 to 0.5"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
-    ("variants.flagship.training.consistency_steps", "2000", "up to, not including, steps - warmup_steps"),
+    ("variants.flagship.training.consistency_steps", "2400", "up to, not including, steps - warmup_steps"),
     ("variants.course.training.consistency_steps", "10", "0 with a ddpm process"),
     ("variants.flagship.training.consistency_steps", "10", "sampling.kind: got 'unipc'; expected consistency with"),
+    ("variants.flagship.training.waypoint", "0.5", "waypoint: got 0.5; expected 0 without consistency_steps"),
+    ("variants.flagship.training.waypoint", "-1.0", "from 0 to 1000"),
     ("variants.flagship.training.repeat", "-1", "repeat"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     ("variants.flagship.sampling.steps", "0", "from 1 to 1000"),
     ("variants.flagship.sampling.churn", "-1.0", "from 0 to 1000"),
     ("variants.flagship.sampling.sigma_max", "1001.0", "at most 1000"),
     ("variants.flagship.sampling.mended_below", "0.05", "from sigma_min to 1000"),
-    ("variants.flagship.sampling.kind", "consistency", "mended_below: got 3.0; expected at least sigma_max with the"),
+    ("variants.flagship.sampling.kind", "consistency", "mended_below: got 3.0; expected at least sigma_max with a"),
     ("variants.flagship.sampling.rho", "0.5", "from 1 to 100"),
     ("variants.flagship.sampling.guidance", "-1.0", "from 0 to 20"),
     ("variants.flagship.sampling.guidance", "0.0", "sampling.start: got 'prior'; expected noise with guidance 0"),
@@ -491,7 +494,7 @@ JUMPS = {"kind": "consistency", "sigma_max": 2.0}
 def test_jumps_need_a_tuned_model() -> None:
     content = copy.deepcopy(CONTENT)
     content["variants"]["flagship"]["sampling"].update(JUMPS)
-    with pytest.raises(ConfigError, match=r"training\.consistency_steps: got 0; expected above 0 with the consistency"):
+    with pytest.raises(ConfigError, match=r"training\.consistency_steps: got 0; expected above 0 with a sampler that"):
         parse_params(content, "params.yaml")
 
 
@@ -509,6 +512,27 @@ def test_jumps_start_no_farther_away_than_where_they_were_learnt() -> None:
     student["process"].update(density="cosine", log_sigma_mean=0.0, log_sigma_std=0.0)
     student["sampling"].update(start="noise", sigma_max=50.0)
     parse_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("waypoint", "sampling", "message"),
+    [
+        (0.6, {"sigma_min": 0.6}, "sampling.kind: got 'consistency'; expected multistep_consistency with training"),
+        (0.0, {"kind": "multistep_consistency"}, "expected consistency with training.consistency_steps and no"),
+        (0.6, {"kind": "multistep_consistency", "sigma_min": 0.5}, "sigma_min: got 0.5; expected 0.6, the waypoint"),
+        (0.6, {"kind": "multistep_consistency", "sigma_min": 0.6, "steps": 3}, "steps: got 3; expected 2 with a"),
+    ],
+)
+def test_jumps_go_by_the_waypoint_that_was_learnt(waypoint: float, sampling: dict[str, Any], message: str) -> None:
+    content = copy.deepcopy(CONTENT)
+    student = content["variants"]["flagship"]
+    student["training"].update(consistency_steps=100, waypoint=0.6)
+    student["sampling"].update(JUMPS, kind="multistep_consistency", steps=2, sigma_min=0.6)
+    parse_params(content, "params.yaml")
+    student["training"]["waypoint"] = waypoint
+    student["sampling"].update(JUMPS, **sampling)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_params(content, "params.yaml")
 
 
 def test_a_network_with_dropout_cannot_be_tuned() -> None:

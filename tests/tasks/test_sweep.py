@@ -87,6 +87,12 @@ def test_what_was_tuned_to_jump_is_tried_with_jumps_alone() -> None:
     assert described(candidates(jumping, SWEEP)) == wanted
 
 
+def test_jumps_by_a_waypoint_are_two_and_no_others() -> None:
+    tuned = replace(FLAGSHIP.training, consistency_steps=2, waypoint=FLAGSHIP.sampling.sigma_min)
+    sampling = replace(FLAGSHIP.sampling, kind="multistep_consistency", steps=2)
+    assert candidates(replace(FLAGSHIP, training=tuned, sampling=sampling), SWEEP) == []
+
+
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
     wanted = [(3, "DDIM", 3), (3, "DDPM", 3), (6, "DDIM", 6), (6, "DDPM", 6)]
     assert described(candidates(COURSE, SWEEP)) == wanted
