@@ -193,7 +193,17 @@ def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
     assert "Tuned to jump" not in source_of(params)
     source = source_of(replace(params, variants={**params.variants, "flagship": tuned}))
     assert "From step 500 on Flagship is tuned to jump" in source
-    assert "Flagship: 200 steps of 700, sampled in 2 jumps" in source
+    assert "Flagship: 200 steps of 700, sampled in 2 jumps). Between two jumps of Flagship fresh noise" in source
+    by_way = replace(
+        tuned,
+        training=replace(tuned.training, waypoint=0.6),
+        sampling=replace(tuned.sampling, kind="multistep_consistency", sigma_min=0.6),
+    )
+    source = source_of(replace(params, variants={**params.variants, "flagship": by_way}))
+    assert "sampled in 2 jumps). Flagship goes by a waypoint, \u03c3 = 0\\.6 (Heek et al. 2024)" in source
+    assert "Its two steps are jumps: to a noisy image, and from there to the clean one." in source
+    assert "fresh noise" not in source
+    assert "noised afresh" not in source
 
 
 def test_grids_of_a_model_that_an_early_state_guides_are_said_to_be_without_it(

@@ -447,13 +447,13 @@ def test_the_seed_of_the_weights_is_its_own_stream() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_losses_are_those_that_they_were(variant: str, workspace: Path) -> None:
-    """From these trainings of 29 November 2026, torch 2.14.1; other processors move the seventh digit.
+    """From these trainings of 29 and 30 November 2026, torch 2.14.1; other processors move the seventh digit.
 
     A change of the sums that a training takes shows here, where all identities may still hold.
     """
     golden = {
         "course": [1.046682, 1.001325, 0.870944, 0.779148, 0.733195, 0.643578, 0.642812],
-        "flagship": [1.164925, 1.013976, 0.989091, 0.884025, 0.971196, 0.973645, 0.922805],
+        "flagship": [1.164925, 1.013991, 0.98843, 0.883242, 0.969513, 0.972536, 0.921246],
     }
     run_training(variant, VARIANTS[variant], CPU, SEED)
     losses = pd.read_csv(f"artifacts/{variant}/history.csv")["train_loss"]
