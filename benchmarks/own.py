@@ -53,7 +53,8 @@ class Own:
         batches = self._batches()
         if arm and arm.arrange:
             batches = arm.arrange(batches, class_images(diffusion, split, setup.device))
-        self._steps = train_steps(Learner(diffusion, self._run.optimizers, training, setup.precision), batches)
+        learner = Learner(diffusion, self._run.optimizers, training, setup.precision, teacher=self._run.teacher)
+        self._steps = train_steps(learner, batches)
         self.network = diffusion.network
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
         self.settings = in_few_words(spec)

@@ -49,6 +49,22 @@ class SampleStep:
     x0: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a teacher shows.
+
+    Attributes:
+        x: noisy images on a sampler's way, shape (B, 1, 28, 28).
+        sigma: their noise levels, shape (B,).
+        answer: what a student is to answer there: as its teacher does, or, where it is to jump, with the picture to
+            which the sampler leads, shape (B, 1, 28, 28).
+    """
+
+    x: Tensor
+    sigma: Tensor
+    answer: Tensor
+
+
 class Diffusion(nn.Module, ABC):
     """A network together with the process that it reverses.
 
@@ -112,26 +128,33 @@ class Diffusion(nn.Module, ABC):
             Loss per image, mean over its pixels, shape (B,).
         """
 
-    def consistency_loss(
-        self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float, waypoint: float
-    ) -> Tensor:
-        """How badly the answer at a noise level agrees with that at a weaker one; see :mod:`models.consistency`.
+    def lesson(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Lesson:
+        """What this model has to teach a student that is to jump; see :mod:`models.distillation`.
 
         Args:
-            x0: encoded clean images, shape (B, 1, 28, 28).
+            sampler: the student's, which says of how many steps its jump is made.
+            noise: one stream per image; all randomness comes from here.
+            labels: int64 class per image, shape (B,), on the device of the network.
+
+        Raises:
+            TypeError: the process or its sampler is discrete.
+        """
+        raise TypeError(f"{type(self).__name__} cannot teach to jump")
+
+    def distillation_loss(self, lesson: Lesson, labels: Tensor) -> Tensor:
+        """How far this model's jumps end from where they should.
+
+        Args:
+            lesson: of its teacher.
             labels: int64 class per image, shape (B,).
-            keep: 1 to show the label to the network, 0 to hide it, float, shape (B,).
-            draw: noise levels and noise.
-            share: the weaker level, as a share of the other.
-            waypoint: where jumps from stronger noise land, in units of the level; 0: all of them lead to the image.
 
         Returns:
             Loss per image, shape (B,).
 
         Raises:
-            TypeError: the process is not continuous, so it has no such level.
+            TypeError: see :meth:`lesson`.
         """
-        raise TypeError(f"{type(self).__name__} cannot be tuned to jump")
+        raise TypeError(f"{type(self).__name__} cannot be taught to jump")
 
     @abstractmethod
     def sample(
@@ -169,18 +192,6 @@ class Diffusion(nn.Module, ABC):
         """
         eps = draw_noise(batch, generator)
         return Draw(self.draw_levels(batch, generator), eps)
-
-    def draw_evenly(self, batch: int, generator: torch.Generator) -> Draw:
-        """Noise, and noise levels spread evenly over the noise scale, for :meth:`consistency_loss`.
-
-        Args:
-            batch: number of images.
-            generator: of the device where the draw is needed.
-
-        Raises:
-            TypeError: see :meth:`consistency_loss`.
-        """
-        raise TypeError(f"{type(self).__name__} cannot be tuned to jump")
 
     def probe(self, batch: int, share: float, generator: torch.Generator) -> Draw:
         """Noise at one level for all images, to validate by noise level.

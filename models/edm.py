@@ -4,14 +4,15 @@ The noisy image is x0 + sigma * eps. The network works on inputs, targets and lo
 a mixture's guess for an image whose label is hidden is further off than the error that its target is measured in.
 """
 
-import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from models.consistency import jumps, pseudo_huber, share_of_answer
-from models.diffusion import Diffusion, Draw, SampleStep, draw_noise
+from models.diffusion import Diffusion, Draw, Lesson, SampleStep
+from models.distillation import jumped, pseudo_huber
+from models.evaluations import levels_asked, levels_visited
 from models.guidance import Conditional, guidance_of, guided, guided_in_parts
 from models.heun import heun
 from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
@@ -20,7 +21,7 @@ from models.pixels import HALF
 from models.preconditioning import c_noise
 from models.priors import build_prior
 from models.sampler_spec import STRONGEST, SamplerSpec, SigmaSamplerSpec
-from models.sigma_levels import sigma_at, sigma_grid, within
+from models.sigma_levels import sampler_grid, sigma_at, within
 from models.spec import EdmSpec
 from models.starts import ClassMoments
 from models.times import sigma_quantile, stratified_uniform
@@ -78,12 +79,6 @@ class Edm(Diffusion):
         """Stratified sigma of the described density (Karras et al. 2022, table 1), float32, shape (batch,)."""
         return sigma_quantile(stratified_uniform(batch, generator), self.spec).to(torch.float32)
 
-    def draw_evenly(self, batch: int, generator: torch.Generator) -> Draw:
-        """Stratified in ln(sigma) over the noise scale of training; see :meth:`Diffusion.draw_evenly`."""
-        weakest, strongest = (math.log(self.level_value(share)) for share in (0.0, 1.0))
-        sigma = (weakest + stratified_uniform(batch, generator) * (strongest - weakest)).exp()
-        return Draw(sigma.to(torch.float32), draw_noise(batch, generator))
-
     def level_value(self, share: float) -> float:
         """Sigma at a share of the noise scale of training; see :func:`models.sigma_levels.sigma_at`."""
         return sigma_at(share, self.spec)
@@ -128,18 +123,32 @@ class Edm(Diffusion):
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
 
-    def consistency_loss(
-        self, x0: Tensor, labels: Tensor, keep: Tensor, draw: Draw, share: float, waypoint: float
-    ) -> Tensor:
-        """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.consistency_loss`."""
-        sigma, eps = draw.level.to(x0), draw.eps.to(x0)
-        # The answer first: autocast may use the weights that it rounds for it again, and these must carry gradients
-        answer = self.denoise(_noised(x0, sigma, eps), sigma, labels, keep)
-        weaker = share * sigma
-        with torch.no_grad():
-            target = self.denoise(_noised(x0, weaker, eps), weaker, labels, keep)
-            target = torch.lerp(x0, target, share_of_answer(weaker, sigma, waypoint).view(-1, 1, 1, 1))
-        squared = (answer - target).square().mean(dim=(1, 2, 3)) / self.prior.error(sigma).square()
+    @torch.no_grad()
+    def lesson(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Lesson:
+        """What this model answers where the sampler asks it, and in place of its jump where all steps lead.
+
+        Images are shown at one level each, in turn; see :meth:`Diffusion.lesson`.
+        """
+        sampler = _over_sigma(sampler)
+        look = guided_in_parts(self.mended_up_to(sampler.mended_below), labels, guidance_of(sampler, None))
+        seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+        def noted(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor | None]:
+            x0, nudge = look(x, sigma)
+            seen.append((x, sigma, x0))
+            return x0, nudge
+
+        *_, last = MULTISTEP[sampler.kind](noted, sampler_grid(sampler), self._start(sampler, noise, labels))
+        taken, asked = len(levels_visited(sampler)), len(levels_asked(sampler))
+        *kept, (x, sigma, _) = seen[taken - asked : taken]
+        shown = [torch.stack(parts) for parts in zip(*kept, (x, sigma, last.x), strict=True)]
+        images = torch.arange(len(labels), device=labels.device)
+        return Lesson(*(part[images % asked, images] for part in shown))
+
+    def distillation_loss(self, lesson: Lesson, labels: Tensor) -> Tensor:
+        """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.distillation_loss`."""
+        answer = self.denoise(lesson.x, lesson.sigma, labels, torch.ones_like(lesson.sigma))
+        squared = (answer - lesson.answer).square().mean(dim=(1, 2, 3)) / self.prior.error(lesson.sigma).square()
         return pseudo_huber(squared)
 
     def weight(self, sigma: Tensor) -> Tensor:
@@ -167,27 +176,31 @@ class Edm(Diffusion):
         The start is noise alone, as if the images were nothing beside it, or drawn from the prior, which knows how they
         are distributed where the noise is strong: then sigma_max may be far smaller, and fewer steps lead from it to 0.
         """
-        if not isinstance(sampler, SigmaSamplerSpec):
-            raise TypeError(f"an EDM cannot be sampled by {sampler.kind}")
-
-        def draw() -> Tensor:
-            return noise.draw().to(labels.device)
-
-        sigmas = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
-        eps, sigma = draw(), sampler.sigma_max
-        start = sigma * eps
-        if sampler.start == "prior":
-            start = self.prior.draw(sigma, labels, eps, noise.uniform())
+        sampler = _over_sigma(sampler)
         if guide is not None and not isinstance(guide, Edm):
             raise TypeError("an EDM cannot be guided by a model of another process")
         guidance = guidance_of(sampler, None if guide is None else guide.mended_up_to(sampler.mended_below))
-        predict = self.mended_up_to(sampler.mended_below)
+        predict, sigmas = self.mended_up_to(sampler.mended_below), sampler_grid(sampler)
+        start = self._start(sampler, noise, labels)
         if sampler.kind in MULTISTEP:
-            return MULTISTEP[sampler.kind](guided_in_parts(predict, labels, guidance), sigmas, start)
-        denoise = guided(predict, labels, guidance)
-        if sampler.jumps:
-            return jumps(denoise, sigmas, start, draw if sampler.kind == "consistency" else None)
-        return heun(denoise, sigmas, start, draw, sampler.churn)
+            states = MULTISTEP[sampler.kind](guided_in_parts(predict, labels, guidance), sigmas, start)
+            return jumped(states, sampler.steps - sampler.jump_steps) if sampler.jumps else states
+        fresh = partial(_drawn, noise, labels.device)
+        return heun(guided(predict, labels, guidance), sigmas, start, fresh, sampler.churn)
+
+    def _start(self, sampler: SigmaSamplerSpec, noise: ImageNoise, labels: Tensor) -> Tensor:
+        eps, sigma = _drawn(noise, labels.device), sampler.sigma_max
+        return self.prior.draw(sigma, labels, eps, noise.uniform()) if sampler.start == "prior" else sigma * eps
+
+
+def _drawn(noise: ImageNoise, device: torch.device) -> Tensor:
+    return noise.draw().to(device)
+
+
+def _over_sigma(sampler: SamplerSpec) -> SigmaSamplerSpec:
+    if not isinstance(sampler, SigmaSamplerSpec):
+        raise TypeError(f"an EDM cannot be sampled by {sampler.kind}")
+    return sampler
 
 
 def _noised(x0: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:

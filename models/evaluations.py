@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
-from models.sigma_levels import churned, sigma_grid, within
+from models.sigma_levels import churned, sampler_grid, within
 
 SAME_AS_2M = {"dpmpp_3m": 4, "ipndm": 2, "unipc": 2}
 """Up to how many steps a sampler draws the images of DPM-Solver++(2M): it first looks back at what is in sight, and
@@ -13,7 +13,7 @@ takes its last steps in lower order again."""
 
 def plainest(sampler: SamplerSpec) -> SamplerSpec:
     """The simplest sampler that draws the same images, but for rounding; mostly the same."""
-    if isinstance(sampler, SigmaSamplerSpec) and sampler.steps <= SAME_AS_2M.get(sampler.kind, 0):
+    if isinstance(sampler, SigmaSamplerSpec) and not sampler.jumps and sampler.steps <= SAME_AS_2M.get(sampler.kind, 0):
         return replace(sampler, kind="dpmpp_2m")
     return sampler
 
@@ -47,13 +47,13 @@ def led_nowhere(sampler: SamplerSpec) -> bool:
 def levels_visited(sampler: SamplerSpec) -> list[float]:
     """The noise levels at which a sampler asks for the clean image, in order: sigma, or the number of steps left.
 
-    Heun's method looks twice a step, except in the last, which ends at sigma 0.
+    Heun's method looks twice a step, except in the last, which ends at sigma 0. Levels jumped over are not looked at.
     """
     if not isinstance(sampler, SigmaSamplerSpec):
         return [float(left) for left in range(sampler.steps, 0, -1)]
-    sigmas = sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
+    sigmas = sampler_grid(sampler)
     if sampler.kind != "heun":
-        return sigmas[:-1]
+        return sigmas[: -sampler.jump_steps]
     steps = itertools.pairwise(sigmas)
     both = ((churned(sigma, sampler.churn, sampler.steps), following) for sigma, following in steps)
     return [level for pair in both for level in pair if level > 0.0]

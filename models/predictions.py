@@ -2,8 +2,8 @@
 
 The samplers themselves are generators of :class:`models.diffusion.SampleStep`, pure functions of a prediction, the
 noise levels, a start and a source of noise: ``models/discrete_samplers.py`` on the steps of a DDPM schedule,
-``models/heun.py`` and ``models/multistep_samplers.py`` along the probability-flow ODE over sigma,
-``models/consistency.py`` by jumps. What they cost is in ``models/evaluations.py``.
+``models/heun.py`` and ``models/multistep_samplers.py`` along the probability-flow ODE over sigma. What they cost is in
+``models/evaluations.py``.
 """
 
 from collections.abc import Callable

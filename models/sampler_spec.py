@@ -48,22 +48,23 @@ class DiscreteSamplerSpec:
 
     @property
     def jumps(self) -> bool:
-        """False: no step goes all the way to an image."""
+        """False: no model of these is taught to."""
         return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigmaSamplerSpec:
-    """Samplers over sigma: of the probability-flow ODE, and jumps.
+    """Samplers of the probability-flow ODE over sigma.
 
     Heun (Karras et al. 2022), DPM-Solver++ from two and three evaluations (Lu et al. 2022), iPNDM (Zhang and Chen
-    2023) and UniPC (Zhao et al. 2023). For a model that was tuned to jump, consistency (Song et al. 2023) and, if its
-    jumps land at a waypoint, multistep_consistency (Heek et al. 2024).
+    2023) and UniPC (Zhao et al. 2023).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc", "consistency", "multistep_consistency"]
+    kind: Literal["heun", "dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
     steps: int
+    jump_steps: int
+    """How many of these, the last ones, are taken at once, as a model must have been taught; 1: none."""
     churn: float
     """S_churn of Heun's method: noise added in all steps together, in units of sigma. Must be 0 for the others."""
     sigma_min: float
@@ -86,6 +87,7 @@ class SigmaSamplerSpec:
         require(0.0 <= self.churn <= 1000.0, "churn", "a number from 0 to 1000")
         require(self.kind == "heun" or self.churn == 0.0, "churn", "0 for all samplers but heun")
         self._require_levels()
+        self._require_jump()
         require(0.0 <= self.guidance <= 20.0, "guidance", "a number from 0 to 20")
         _require_guide(self)
         told = self.start == "noise" or self.guidance > 0.0
@@ -100,10 +102,12 @@ class SigmaSamplerSpec:
         require(0.0 < self.sigma_min < self.sigma_max, "sigma_min", "above 0 and below sigma_max")
         require(self.sigma_max <= STRONGEST, "sigma_max", f"at most {STRONGEST:g}")
         require(self.sigma_min <= self.mended_below <= STRONGEST, "mended_below", f"from sigma_min to {STRONGEST:g}")
-        # A jump by the prior alone would end in an average of images
-        learnt = not self.jumps or self.mended_below >= self.sigma_max
-        require(learnt, "mended_below", "at least sigma_max with a sampler that jumps")
         require(1.0 <= self.rho <= 100.0, "rho", "a number from 1 to 100")
+
+    def _require_jump(self) -> None:
+        require(1 <= self.jump_steps <= self.steps, "jump_steps", "a number from 1 to steps")
+        require(self.kind != "heun" or not self.jumps, "jump_steps", "1 with heun, which looks twice a step")
+        require(self.guidance == 1.0 or not self.jumps, "guidance", "1 with a jump, which is an image and no answer")
 
     @property
     def unguided(self) -> "SigmaSamplerSpec":
@@ -119,8 +123,8 @@ class SigmaSamplerSpec:
 
     @property
     def jumps(self) -> bool:
-        """Whether each step goes all the way to an image or a waypoint, for which a model must have been tuned."""
-        return self.kind in ("consistency", "multistep_consistency")
+        """Whether several steps are taken at once."""
+        return self.jump_steps > 1
 
 
 SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec

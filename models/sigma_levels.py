@@ -5,6 +5,7 @@ So a loader can ask for them without torch.
 
 import math
 
+from models.sampler_spec import SigmaSamplerSpec
 from models.spec import EdmSpec
 
 SPAN = 3.0
@@ -48,6 +49,11 @@ def sigma_grid(steps: int, sigma_min: float, sigma_max: float, rho: float) -> li
     first, last = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
     shares = (index / max(1, steps - 1) for index in range(steps))
     return [*(float((first + share * (last - first)) ** rho) for share in shares), 0.0]
+
+
+def sampler_grid(sampler: SigmaSamplerSpec) -> list[float]:
+    """The noise levels between which a sampler steps, those that it jumps over too; the last is exactly 0."""
+    return sigma_grid(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
 
 
 def churned(sigma: float, churn: float, steps: int) -> float:

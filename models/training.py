@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.consistency import weaker_share
 from models.diffusion import Diffusion, Draw
 from models.layers import reseed_dropout
 from models.muon import Muon, split_parameters
-from models.spec import TrainingSpec
+from models.noise import ImageNoise
+from models.training_spec import TrainingSpec
 
-TUNING_LR = 0.1
-"""Where the learning rates begin in consistency tuning, as a share of their peaks."""
+DISTILLING_LR = 0.1
+"""Where the learning rates begin in distillation, as a share of their peaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Batch:
         keep: 1 where the label is shown and 0 where it is hidden, shape (B,).
         draw: noise levels and noise.
         seed: what the network itself draws, such as dropout, follows from this; 0 to 2^63 - 1.
+        image_seeds: from each a teacher draws an image of the same class; int64 in [0, 2^32), shape (B,).
     """
 
     x0: Tensor
@@ -37,6 +38,7 @@ class Batch:
     keep: Tensor
     draw: Draw
     seed: int
+    image_seeds: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class NonFiniteError(ArithmeticError):
 def lr_factor(step: int, spec: TrainingSpec) -> float:
     """Share of the peak learning rate at a step: linear warm-up, then constant or linear to 0 at the end.
 
-    Steps of consistency tuning come after that end, and fall from :data:`TUNING_LR` to 0.
+    Steps of distillation come after that end, and fall from :data:`DISTILLING_LR` to 0.
 
     Args:
         step: steps done before this one, 0 <= step < ``spec.steps``.
@@ -114,8 +116,8 @@ def lr_factor(step: int, spec: TrainingSpec) -> float:
     """
     if step < spec.warmup_steps:
         return (step + 1) / (spec.warmup_steps + 1)
-    if spec.tunes(step):
-        return TUNING_LR * (spec.steps - step) / spec.consistency_steps
+    if spec.distils(step):
+        return DISTILLING_LR * (spec.steps - step) / spec.distil_steps
     if spec.decay == "constant":
         return 1.0
     return (spec.denoising_steps - step) / (spec.denoising_steps - spec.warmup_steps)
@@ -147,6 +149,7 @@ class Learner:
         spec: learning rates, clipping and number of steps.
         precision: reusable context of the forward pass, such as autocast.
         peers: the processes that take every step together.
+        teacher: the model as it was when distillation began, in evaluation mode; asked in those steps alone.
     """
 
     diffusion: Diffusion
@@ -154,10 +157,11 @@ class Learner:
     spec: TrainingSpec
     precision: AbstractContextManager[Any]
     peers: Peers = ALONE
+    teacher: Diffusion | None = None
 
 
 def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> Iterator[StepReport]:
-    """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item, and tune it to jump if asked to.
+    """Fit a diffusion model (Ho et al. 2020, algorithm 1), one optimiser step an item, and teach it to jump if asked.
 
     Args:
         learner: the model, changed in place, and what moves it.
@@ -177,7 +181,7 @@ def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> I
         factor = lr_factor(step, spec)
         reseed_dropout(diffusion, batch.seed)
         with learner.precision:
-            loss = _losses(diffusion, batch, step, spec).mean()
+            loss = _losses(learner, batch, step).mean()
         torch.autograd.backward(loss)
         shared = peers.average(loss.detach(), parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
@@ -190,12 +194,12 @@ def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> I
         yield StepReport(step=step + 1, loss=mean, grad_norm=length, lr=lr, images=images)
 
 
-def _losses(diffusion: Diffusion, batch: Batch, step: int, spec: TrainingSpec) -> Tensor:
-    asked = batch.x0, batch.labels, batch.keep, batch.draw
-    if not spec.tunes(step):
-        return diffusion.loss(*asked)
-    progress = (step - spec.denoising_steps) / spec.consistency_steps
-    return diffusion.consistency_loss(*asked, weaker_share(progress), spec.waypoint)
+def _losses(learner: Learner, batch: Batch, step: int) -> Tensor:
+    if learner.teacher is None or learner.spec.distilled is None or not learner.spec.distils(step):
+        return learner.diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw)
+    noise = ImageNoise(batch.image_seeds.tolist())
+    lesson = learner.teacher.lesson(learner.spec.distilled, noise, batch.labels)
+    return learner.diffusion.distillation_loss(lesson, batch.labels)
 
 
 def _adam(parameters: list[nn.Parameter], spec: TrainingSpec) -> Optimizer:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from models.diffusion import Diffusion, Draw
-from models.spec import TrainingSpec
+from models.noise import SEEDS
 from models.training import Batch
+from models.training_spec import TrainingSpec
 from tasks.dataset import Split
 from tasks.seeds import derived_seed, torch_generator
 
@@ -42,7 +43,7 @@ def training_batches(
     """The batches of steps ``start`` to ``spec.steps``, each drawn from the generator of its own step.
 
     Args:
-        diffusion: encodes the images and draws noise levels, those of steps that tune it to jump evenly.
+        diffusion: encodes the images and draws noise levels.
         split: training images and labels.
         spec: batch size, number of steps and share of hidden labels.
         seed: the user's seed.
@@ -54,11 +55,11 @@ def training_batches(
     for step in range(start, spec.steps):
         chosen = order.indices(step)
         generator = torch_generator(seed, "train", step, device=device)
-        drawn = diffusion.draw_evenly if spec.tunes(step) else diffusion.draw
-        draw = drawn(len(chosen), generator)
+        draw = diffusion.draw(len(chosen), generator)
         keep = torch.rand(len(chosen), generator=generator, device=device) >= spec.label_drop
+        image_seeds = torch.randint(SEEDS, (len(chosen),), generator=generator, device=device)
         x0, dropout_seed = diffusion.encode(images[chosen]), derived_seed(seed, "dropout", step)
-        yield Batch(x0, labels[chosen], keep.to(torch.float32), draw, dropout_seed)
+        yield Batch(x0, labels[chosen], keep.to(torch.float32), draw, dropout_seed, image_seeds)
 
 
 def on_device(draw: Draw, device: torch.device) -> Draw:

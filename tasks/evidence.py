@@ -85,7 +85,7 @@ class VariantEvidence:
 
     @property
     def jumps(self) -> bool:
-        """Whether each of its sampling steps goes all the way to an image."""
+        """Whether its sampler takes several steps at once."""
         return self.spec.sampling.jumps
 
     @property

@@ -27,11 +27,8 @@ SCHEDULE = frozenset(f"process.{key}" for key in ("schedule", "beta_start", "bet
 GUIDANCE = frozenset({"sampling.guidance", "sampling.guide", "sampling.guided_sigma"})
 """Settings that say how samples are led."""
 
-TUNING = frozenset(
-    {"training.steps", "training.consistency_steps", "training.waypoint"}
-    | {f"sampling.{key}" for key in ("kind", "steps", "sigma_min", "sigma_max")}
-)
-"""Settings in which a model that was tuned to jump differs from the one that was not."""
+JUMPING = frozenset({"training.steps", "training.distil_steps", "training.distilled", "sampling.jump_steps"})
+"""Settings in which a model that was taught to jump differs from the one that was not."""
 
 PRIOR = frozenset(f"process.{key}" for key in ("prior", "components", "rank", "subspace"))
 """Settings that say what a network is given to mend."""
@@ -48,9 +45,9 @@ def differing(evidence: Evidence, settings: frozenset[str]) -> list[Contrast]:
     return [(later, earlier) for earlier, later in pairs if _is_between(_changed(earlier.spec, later.spec), settings)]
 
 
-def tunings(evidence: Evidence) -> list[Contrast]:
-    """Every two variants of which one is the other, tuned to jump: trained alike before, and sampled by jumps."""
-    return [pair for pair in differing(evidence, TUNING) if _is_tuned_from(pair[0].spec, pair[1].spec)]
+def lessons(evidence: Evidence) -> list[Contrast]:
+    """Every two variants of which one is the other, taught to jump: trained alike before, and sampled likewise."""
+    return [pair for pair in differing(evidence, JUMPING) if _is_taught_from(pair[0].spec, pair[1].spec)]
 
 
 def head_starts(evidence: Evidence) -> list[Contrast]:
@@ -81,7 +78,7 @@ EXPERIMENTS: Mapping[str, Callable[[Evidence], list[Contrast]]] = {
     "prior": head_starts,
     "repeat": partial(differing, settings=frozenset({"training.repeat"})),
     "steps": partial(differing, settings=frozenset({"sampling.steps"})),
-    "jumps": tunings,
+    "jumps": lessons,
     "guidance": partial(differing, settings=GUIDANCE),
     "width": partial(differing, settings=frozenset({"network.channels", "network.blocks"})),
 }
@@ -151,24 +148,24 @@ def _swept(key: str, evidence: Evidence) -> list[str]:
 def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
     distances = [f"{_distance(variant)} for {variant.spec.title}" for variant in contrast]
     told = f"{paired_sentence(*contrast, pairs, confidence)} FID {' and '.join(distances)}."
-    return " ".join([told, _price(contrast[0]), *_untuned(*contrast)]) if contrast[0].jumps else told
+    return " ".join([told, _price(contrast[0]), *_untaught(*contrast)]) if contrast[0].jumps else told
 
 
 def _price(variant: VariantEvidence) -> str:
     """What a model that jumps takes of evaluations and of training."""
-    looks, tuning = count(variant.sample["evaluations"]), count(variant.spec.training.consistency_steps)
-    return f"{variant.spec.title} takes {looks} evaluations an image, after {tuning} more steps of training."
+    looks, steps = count(variant.sample["evaluations"]), count(variant.spec.training.distil_steps)
+    return f"{variant.spec.title} takes {looks} evaluations an image, after {steps} more steps of training."
 
 
-def _untuned(tuned: VariantEvidence, other: VariantEvidence) -> list[str]:
-    """What the model that was not tuned makes of as few evaluations, from the sweeps, which draw the same seeds."""
-    own = own_row(tuned)
+def _untaught(taught: VariantEvidence, other: VariantEvidence) -> list[str]:
+    """What the model that was not taught makes of as few evaluations, from the sweeps, which draw the same seeds."""
+    own = own_row(taught)
     rows = [row for row in other.sweep["rows"] if row["evaluations"] <= own["evaluations"]]
     if not rows:
         return []
     rival = min(rows, key=lambda row: float(row["fid"]))
     mine, its = (number_interval(interval_beside(row, "fid")) for row in (own, rival))
-    drawn = f"Of {count(tuned.sweep['num_images'])} images by as few evaluations"
+    drawn = f"Of {count(taught.sweep['num_images'])} images by as few evaluations"
     return [f"{drawn} the FID is {mine}, and that of {other.spec.title}, by {sampler_text(rival)}, {its}."]
 
 
@@ -176,9 +173,9 @@ def _distance(variant: VariantEvidence) -> str:
     return number_interval(interval_beside(variant.evaluate, "fid"))
 
 
-def _is_tuned_from(one: Variant, other: Variant) -> bool:
+def _is_taught_from(one: Variant, other: Variant) -> bool:
     alike_before = one.training.denoising_steps == other.training.denoising_steps
-    return alike_before and one.training.consistency_steps > 0 and other.training.consistency_steps == 0
+    return alike_before and one.training.distil_steps > 0 and other.training.distil_steps == 0
 
 
 def _is_between(changed: set[str], settings: frozenset[str]) -> bool:

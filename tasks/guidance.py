@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from models.evaluations import evaluations, levels_guided
 from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
-from models.spec import TrainingSpec
 from tasks.comparisons import joint_confidence
 from tasks.guides import early_state
 from tasks.params import Sweep
@@ -75,18 +74,18 @@ def ways(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
 
     The model without the class is a guide where training has hidden labels, at all noise levels and, for an EDM, also
     between two of them, where that is neither at all levels nor at none. An early state is one where training has kept
-    one that was trained for the same as the result, which that of a model tuned to jump was not. A DDPM is drawn by
-    DDIM, in as few steps as keep it within the largest budget of the sweep when it is guided. A variant that is guided
-    otherwise is left as it is without guidance: whoever guides it compares it with another.
+    one. A DDPM is drawn by DDIM, in as few steps as keep it within the largest budget of the sweep when it is guided. A
+    variant that is guided otherwise is left as it is without guidance: whoever guides it compares it with another. So
+    is one that jumps, whose last answer is an image.
     """
     plain = unguided(spec, sweep)
-    if spec.sampling.guidance != 1.0:
+    if spec.sampling.guidance != 1.0 or spec.sampling.jumps:
         return [plain]
     found: list[SamplerSpec] = [plain]
     for scale in sorted(sweep.guidance.scales):
         led = replace(plain, guidance=scale)
         found += _without_class(led, sweep) if spec.training.label_drop > 0.0 else []
-        found += [replace(led, guide="early")] if _has_early_state(spec.training) else []
+        found += [replace(led, guide="early")] if spec.training.snapshots > 1 else []
     return found
 
 
@@ -105,10 +104,6 @@ def _without_class(led: SamplerSpec, sweep: Sweep) -> list[SamplerSpec]:
     between = replace(led, guided_sigma=sweep.guidance.sigma)
     some = 0 < len(levels_guided(between)) < len(levels_guided(led))
     return [led, between] if some else [led]
-
-
-def _has_early_state(training: TrainingSpec) -> bool:
-    return training.snapshots > 1 and training.consistency_steps == 0
 
 
 def _description(sampler: SamplerSpec) -> Row:

@@ -125,8 +125,8 @@ QUESTIONS = (
     ),
     Question(
         "jumps",
-        "Can a model be tuned to need fewer evaluations?",
-        "two variants of which the later is the other's training with steps that tune it to jump",
+        "Can a model be taught to need fewer evaluations?",
+        "two variants of which the later is the other's training with steps that teach it to jump",
         _experiment("jumps"),
     ),
     Question("settling", "From where on are garments recognisable, and does that vary by image?", ANYTHING, _any_build),

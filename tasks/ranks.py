@@ -50,7 +50,8 @@ class Ranks:
         rows = slice(self.rank * images, (self.rank + 1) * images)
         seed = derived_seed(batch.seed, "share", self.rank) if self.rank else batch.seed
         draw = Draw(batch.draw.level[rows], batch.draw.eps[rows])
-        return Batch(batch.x0[rows], batch.labels[rows], batch.keep[rows], draw, seed)
+        shared = batch.x0[rows], batch.labels[rows], batch.keep[rows], draw, seed, batch.image_seeds[rows]
+        return Batch(*shared)
 
     def average(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
         """See :class:`models.training.Peers`; everything travels in one message."""

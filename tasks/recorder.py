@@ -1,7 +1,7 @@
 """What is written down of a training on its way: rows of history, validation by noise level, snapshots, checkpoints."""
 
-from models.spec import TrainingSpec
 from models.training import StepReport
+from models.training_spec import TrainingSpec
 from tasks.journal import Journal, Row
 from tasks.metrics import MetricSink, NullSink
 from tasks.snapshots import UNTRAINED, snapshot_steps, take_snapshot

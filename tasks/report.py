@@ -10,7 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.evaluations import levels_visited
 from models.intervals import wilson
+from models.sampler_spec import SigmaSamplerSpec
 from models.spec import DdpmSpec, EdmSpec
 from tasks import class_findings, findings, model_findings, report_tables, wording
 from tasks.alike import mixture_text
@@ -220,7 +222,8 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "mixture_models": [variant for variant in evidence.variants if variant.mends_mixture],
         "led_by_early": [variant for variant in evidence.variants if variant.spec.sampling.guide == "early"],
         "prior_starts": [v for v in evidence.variants if v.spec.sampling.start == "prior"],
-        "tuned": [v for v in evidence.variants if v.spec.training.consistency_steps > 0],
+        "taught": [variant for variant in evidence.variants if variant.jumps],
+        "jump_level": jump_level,
         "mixture": mixture_text(evidence),
         "names": {variant.name for variant in evidence.variants},
         "num_classes": NUM_CLASSES,
@@ -235,6 +238,12 @@ def _facts(evidence: Evidence, settings: Settings) -> dict[str, Any]:
         "noise": f"{evaluate.reference_noise_sigma:g}",
         "seed": settings.seed,
     }
+
+
+def jump_level(variant: VariantEvidence) -> str:
+    """From which noise level on a model takes all steps of its sampler at once; empty where it has no such level."""
+    sampling = variant.spec.sampling
+    return f"{levels_visited(sampling)[-1]:.2g}" if isinstance(sampling, SigmaSamplerSpec) else ""
 
 
 def _open_questions(measured: Measured) -> dict[str, Any]:

@@ -18,10 +18,8 @@ def sampler_name(sampler: SamplerSpec) -> str:
         "dpmpp_3m": "DPM-Solver++(3M)",
         "ipndm": "iPNDM",
         "unipc": "UniPC",
-        "consistency": "Consistency jumps",
-        "multistep_consistency": "Jumps by a waypoint",
     }
-    return names[sampler.kind]
+    return f"{names[sampler.kind]}{', then a jump' if sampler.jumps else ''}"
 
 
 def guide_name(sampler: SamplerSpec) -> str:

@@ -56,4 +56,6 @@ def differences_table(evidence: Evidence) -> Markdown | None:
 
 
 def _written(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_written(part)}" for key, part in value.items())
     return (", ".join(map(str, value)) or "[]") if isinstance(value, tuple) else str(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.diffusion import Diffusion
-from models.spec import TrainingSpec
+from models.training_spec import TrainingSpec
 from tasks.errors import IntegrityError
 from tasks.files import folder_written_atomically, sha256_file, write_tensors, write_text
 from tasks.paths import artifact

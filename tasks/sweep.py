@@ -112,10 +112,9 @@ def candidates(spec: Variant, sweep: Sweep) -> list[Attempt]:
 
     A DDPM is sampled by DDIM, without noise and with all of it, an EDM by the samplers that the sweep names; where it
     starts from its prior, its own is tried from pure noise too: with the network asked as late as in its own, the prior
-    taking the steps before, and with the network asked at every step. What jumps is tried with other numbers of jumps
-    alone, and with none if it goes by a waypoint. Each takes as many steps as the number of evaluations allows, and is
-    guided as the variant is. What would bear the name and the number of evaluations of the variant's own sampler is
-    left out.
+    taking the steps before, and with the network asked at every step. What jumps was taught one way, and has no other.
+    Each takes as many steps as the number of evaluations allows, and is guided as the variant is. What would bear the
+    name and the number of evaluations of the variant's own sampler is left out.
 
     Args:
         spec: the variant, whose other settings of the sampler stay.
@@ -146,8 +145,8 @@ def _kinds(spec: Variant, sweep: Sweep) -> list[SamplerSpec]:
     own = spec.sampling
     if isinstance(own, DiscreteSamplerSpec):
         return [replace(own, kind="ddim", eta=eta) for eta in (0.0, 1.0)]
-    if own.jumps:  # levels beyond the tuned ones, and paths that it has unlearnt, say nothing
-        return [own] if spec.training.waypoint == 0.0 else []
+    if own.jumps:
+        return []
     kinds = sorted(sweep.samplers, key=lambda kind: kind != own.kind)  # first, since same images bear the first's name
     found = [replace(own, kind=kind, churn=0.0) for kind in kinds]
     return [*found, *([] if own.start == "noise" else _from_noise(own, sweep.noise_sigma_max))]

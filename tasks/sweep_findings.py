@@ -60,12 +60,8 @@ def other_numbers(variant: VariantEvidence) -> list[Json]:
 
 
 def steps_sentences(evidence: Evidence) -> list[str]:
-    """What the number of steps alone does to each model that was sampled with several, in plain text.
-
-    Jumps are left out: each of them goes all the way.
-    """
-    stepping = [variant for variant in evidence.variants if not variant.jumps]
-    return [_steps_sentence(variant) for variant in stepping if other_numbers(variant)]
+    """What the number of steps alone does to each model that was sampled with several, in plain text."""
+    return [_steps_sentence(variant) for variant in evidence.variants if other_numbers(variant)]
 
 
 def _steps_sentence(variant: VariantEvidence) -> str:

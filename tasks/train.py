@@ -109,7 +109,8 @@ def assist_training(variant: str, spec: Variant, compute: Compute, seed: int) ->
             return
         split = load_split("train")
         run = begin_run(WORK / variant / sha256_json(config)[:16], spec, config, split, device)
-        for _ in steps_left(run, spec, compute, split, ranks):
+        for report in steps_left(run, spec, compute, split, ranks):
+            run.take_in(report)  # a teacher comes of the average
             if ranks.largest(request.signal_number, device):
                 return
 
@@ -152,7 +153,8 @@ def steps_left(run: TrainingRun, spec: Variant, compute: Compute, split: Split, 
     if compute.compile:
         compile_network(run.diffusion.network, device)
     batches = training_batches(run.diffusion, split, spec.training, run.config["seed"], run.step, device)
-    learner = Learner(run.diffusion, run.optimizers, spec.training, autocast(compute, device), ranks)
+    precision = autocast(compute, device)
+    learner = Learner(run.diffusion, run.optimizers, spec.training, precision, ranks, run.teacher)
     return train_steps(learner, map(ranks.share, batches), run.step)
 
 

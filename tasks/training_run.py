@@ -1,5 +1,6 @@
 """One training run's state: built fresh or resumed from the newest valid checkpoint, saved whole."""
 
+import copy
 import logging
 import time
 from collections.abc import Iterable
@@ -15,8 +16,8 @@ from models.build import build_diffusion
 from models.diffusion import Diffusion
 from models.ema import Ema
 from models.pixels import pixel_statistics
-from models.spec import TrainingSpec
 from models.training import StepReport, build_optimizers
+from models.training_spec import TrainingSpec
 from tasks.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from tasks.dataset import Split
 from tasks.seeds import derived_seed, torch_generator
@@ -35,6 +36,7 @@ class TrainingRun:
         training: what was asked for.
         diffusion: the model being fitted.
         ema: its averaged copy, which becomes the result.
+        teacher: what the average is when distillation begins; None where there is none.
         optimizers: with their moments.
         step: steps done.
         window: losses since the last row of the journal.
@@ -47,6 +49,7 @@ class TrainingRun:
     training: TrainingSpec
     diffusion: Diffusion
     ema: Ema[Diffusion]
+    teacher: Diffusion | None
     optimizers: list[Optimizer]
     step: int = 0
     window: list[float] = field(default_factory=list)
@@ -63,6 +66,8 @@ class TrainingRun:
         """Follow a step that was taken; weights that denoise are no part of the average of those that jump."""
         self.step = report.step
         self.ema.update(self.diffusion, self.training.alike(self.step))
+        if self.teacher is not None and self.step == self.training.denoising_steps:
+            self.teacher.load_state_dict(self.ema.model.state_dict())
         self.window.append(report.loss)
 
     def trained_by(self, count: int) -> None:
@@ -79,6 +84,8 @@ class TrainingRun:
         """Take over a checkpoint."""
         self.diffusion.load_state_dict(_below("model.", checkpoint.tensors))
         self.ema.load_state_dict(_below("ema.", checkpoint.tensors))
+        if self.teacher is not None:
+            self.teacher.load_state_dict(_below("teacher.", checkpoint.tensors))
         for index, optimizer in enumerate(self.optimizers):
             _restore_optimizer(optimizer, _below(f"optimizer{index}.", checkpoint.tensors))
         self.step = checkpoint.step
@@ -91,6 +98,8 @@ class TrainingRun:
         parts: dict[str, Tensor] = {}
         parts.update(_prefixed("model.", self.diffusion.state_dict().items()))
         parts.update(_prefixed("ema.", self.ema.state_dict().items()))
+        if self.teacher is not None:
+            parts.update(_prefixed("teacher.", self.teacher.state_dict().items()))
         for index, optimizer in enumerate(self.optimizers):
             parts.update(_prefixed(f"optimizer{index}.", _optimizer_tensors(optimizer)))
         return parts
@@ -119,8 +128,9 @@ def begin_run(folder: Path, spec: Variant, config: dict[str, Any], split: Split,
         diffusion.fit_prior(split.images, split.labels, torch_generator(config["seed"], "prior"))
     diffusion = diffusion.to(device)
     ema = Ema(diffusion, spec.training.ema_lag)
+    teacher = copy.deepcopy(ema.model) if spec.training.distil_steps else None
     optimizers = build_optimizers(diffusion, spec.training)
-    run = TrainingRun(folder, config, spec.training, diffusion, ema, optimizers, started=started)
+    run = TrainingRun(folder, config, spec.training, diffusion, ema, teacher, optimizers, started=started)
     if checkpoint is not None:
         run.resume(checkpoint)
     return run

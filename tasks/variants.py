@@ -7,8 +7,8 @@ from pydantic import Field
 
 from models.evaluations import led_nowhere, levels_asked, levels_visited
 from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
-from models.sigma_levels import sigma_at, within
-from models.spec import STRICT, CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec, TrainingSpec, require
+from models.spec import STRICT, CourseUNetSpec, DdpmSpec, EdmSpec, EdmUNetSpec, require
+from models.training_spec import TrainingSpec
 from tasks.printable import is_printable_line
 
 WATCHING = frozenset({"log_every", "validate_every", "validation_images", "checkpoint_every"})
@@ -36,10 +36,12 @@ class Variant:
         if isinstance(self.process, EdmSpec) and isinstance(self.sampling, SigmaSamplerSpec):
             self._require_continuous(self.process, self.sampling)
         self._require_guide()
-        tuned = self.training.consistency_steps > 0
-        require(tuned or not self.sampling.jumps, "training.consistency_steps", "above 0 with a sampler that jumps")
-        if tuned:
-            self._require_tunable()
+        taught = self.sampling if self.sampling.jumps else None
+        require(
+            taught == self.training.distilled,
+            "training.distilled",
+            "the settings of sampling where that jumps, and null where it does not",
+        )
 
     @property
     def dropout(self) -> float:
@@ -69,16 +71,11 @@ class Variant:
         require(knows, "sampling.mended_below", "at least sigma_max with an isotropic prior")
         asked, least = len(levels_asked(sampling)) > 0, min(levels_visited(sampling))
         require(asked, "sampling.mended_below", f"at least {least:.3g}, or no step would ask the network")
-        strongest = sigma_at(1.0, process)
-        learnt = not sampling.jumps or within(sampling.sigma_max, (0.0, strongest))
-        require(learnt, "sampling.sigma_max", f"at most {strongest:.6g} with jumps, which are learnt up to there")
 
     def _require_guide(self) -> None:
         early = self.sampling.guide == "early"
         kept = not early or self.training.snapshots > 1
         require(kept, "training.snapshots", "above 1 with sampling.guide early, which is the first of them")
-        alike = not early or self.training.consistency_steps == 0
-        require(alike, "sampling.guide", "unlabelled with consistency_steps, before which the model did something else")
         learnt = early or self.sampling.guidance == 1.0 or self.training.label_drop > 0.0
         require(learnt, "training.label_drop", "above 0 with guidance by the model without the class")
         levels = ", ".join(f"{level:.3g}" for level in levels_asked(self.sampling))
@@ -88,19 +85,3 @@ class Variant:
             "sampling.guided_sigma",
             f"[] or an interval with one of the levels at which the network is asked: {levels}",
         )
-
-    def _require_tunable(self) -> None:
-        continuous = isinstance(self.process, EdmSpec)
-        require(continuous, "training.consistency_steps", "0 with a ddpm process, which has too few levels")
-        self._require_way()
-        whole = self.dropout == 0.0
-        require(whole, "network.dropout", "0 with training.consistency_steps, whose two looks at an image must agree")
-
-    def _require_way(self) -> None:
-        waypoint, sampling = self.training.waypoint, self.sampling
-        kind, where = ("multistep_consistency", "a") if waypoint > 0.0 else ("consistency", "no")
-        require(sampling.kind == kind, "sampling.kind", f"{kind} with training.consistency_steps and {where} waypoint")
-        if isinstance(sampling, SigmaSamplerSpec) and waypoint > 0.0:
-            require(sampling.steps == 2, "sampling.steps", "2 with a waypoint, where the first ends")
-            passed = sampling.sigma_min == waypoint
-            require(passed, "sampling.sigma_min", f"{waypoint:g}, the waypoint of the training")

@@ -78,7 +78,7 @@ def test_targets_are_the_mean_of_what_may_be_behind_the_noise() -> None:
     labels, sigma = torch.tensor([1, 3, 3, 1]), torch.tensor([1e-3, 1e4, 2.0, 2.0])
     x0 = torch.stack([training[label][place] for place, label in enumerate(labels.tolist())]).view(4, 1, 28, 28)
     eps, keep = torch.randn(4, 1, 28, 28, generator=generator), torch.tensor([1.0, 1.0, 1.0, 0.0])
-    batch = Batch(x0, labels, keep, Draw(sigma, eps), 0)
+    batch = Batch(x0, labels, keep, Draw(sigma, eps), 0, labels)
     (found,) = averaged_targets(iter([batch]), training.__getitem__)
     level = sigma.view(-1, 1, 1, 1)
     assert_close(found.x0 + level * found.draw.eps, x0 + level * eps, rtol=1e-5, atol=1e-4)
@@ -95,7 +95,7 @@ def test_noise_is_paired_within_a_class_at_the_least_total_distance() -> None:
     generator = torch.Generator().manual_seed(0)
     x0, eps = (torch.randn(8, 1, 28, 28, generator=generator) for _ in range(2))
     labels = torch.tensor([0, 1, 0, 1, 0, 2, 1, 0])
-    batch = Batch(x0, labels, torch.ones(8), Draw(torch.ones(8), eps), 0)
+    batch = Batch(x0, labels, torch.ones(8), Draw(torch.ones(8), eps), 0, labels)
     (found,) = paired_within_class(iter([batch]), no_images)
     for label in (0, 1, 2):
         mine = (labels == label).nonzero().flatten()

@@ -195,6 +195,7 @@ def test_a_sigma_sampler_is_refused() -> None:
     sampler = SigmaSamplerSpec(
         kind="heun",
         steps=4,
+        jump_steps=1,
         churn=0.0,
         sigma_min=0.1,
         sigma_max=10.0,

@@ -44,7 +44,9 @@ def test_losses_and_gradients_stay_with_the_model(variant: str) -> None:
     model = placed(variant)
     losses = [model.loss(*batch(model))]
     if isinstance(model, Edm):
-        losses.append(model.consistency_loss(*batch(model), share=0.5, waypoint=0.0))
+        labels = batch(model)[1]
+        lesson = model.lesson(from_noise("unipc", 1.0, 2), ImageNoise(range(4)), labels)
+        losses.append(model.distillation_loss(lesson, labels))
     for loss in losses:
         assert loss.device == META
         torch.autograd.backward(loss.mean())
@@ -58,13 +60,14 @@ def test_images_are_encoded_and_decoded_where_they_are(variant: str) -> None:
     assert encoded.device == model.decode(encoded).device == META
 
 
-def from_noise(kind: Any, guidance: float) -> SamplerSpec:
+def from_noise(kind: Any, guidance: float, jump_steps: int = 1) -> SamplerSpec:
     if kind in ("ddpm", "ddim"):
         assert isinstance(COURSE.sampling, DiscreteSamplerSpec)
         return replace(COURSE.sampling, kind=kind, steps=10 if kind == "ddpm" else 4, guidance=guidance)
     assert isinstance(FLAGSHIP.sampling, SigmaSamplerSpec)
     churn = 1.0 if kind == "heun" else 0.0
-    return replace(FLAGSHIP.sampling, kind=kind, churn=churn, start="noise", sigma_max=20.0, guidance=guidance)
+    sampler = replace(FLAGSHIP.sampling, kind=kind, churn=churn, start="noise", sigma_max=20.0, guidance=guidance)
+    return replace(sampler, jump_steps=jump_steps)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,6 @@ def from_noise(kind: Any, guidance: float) -> SamplerSpec:
         ("dpmpp_3m", 1.0),
         ("ipndm", 1.0),
         ("unipc", 2.0),
-        ("consistency", 1.0),
     ],
 )
 def test_samples_are_drawn_where_the_model_and_the_labels_are(kind: str, guidance: float) -> None:

@@ -102,6 +102,7 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
     sampler = SigmaSamplerSpec(
         kind=kind,
         steps=steps,
+        jump_steps=1,
         churn=0.0,
         sigma_min=0.01,
         sigma_max=40.0,

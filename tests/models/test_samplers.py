@@ -43,6 +43,7 @@ def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
     return SigmaSamplerSpec(
         kind=cast(Any, kind.split("+", maxsplit=1)[0]),
         steps=6,
+        jump_steps=1,
         churn=2.0 if kind.endswith("churn") else 0.0,
         sigma_min=0.01,
         sigma_max=20.0,

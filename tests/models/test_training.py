@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from models.ddpm import Ddpm
-from models.spec import TrainingSpec
 from models.training import Batch, Learner, NonFiniteError, build_optimizers, lr_factor, train_steps
+from models.training_spec import TrainingSpec
 from tests.models.processes import ddpm
 
 SPEC = TrainingSpec(
     steps=10,
-    consistency_steps=0,
-    waypoint=0.0,
+    distil_steps=0,
+    distilled=None,
     batch=4,
     optimizer="adam",
     lr=0.01,
@@ -55,7 +55,8 @@ def batches(diffusion: Ddpm, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(step)
         x0 = torch.rand(4, 1, 28, 28, generator=generator)
         labels, keep = torch.zeros(4, dtype=torch.int64), torch.ones(4)
-        yield Batch(x0, labels, keep, diffusion.draw(4, generator), seed=step)
+        draw = diffusion.draw(4, generator)
+        yield Batch(x0, labels, keep, draw, seed=step, image_seeds=labels)
 
 
 def learner(diffusion: Ddpm) -> Learner:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
-from models.spec import CourseUNetSpec, EdmUNetSpec, TrainingSpec
+from models.spec import CourseUNetSpec, EdmUNetSpec
+from models.training_spec import TrainingSpec
 from tasks.params import Compute
 from tasks.variants import Variant
 from tests.models.processes import ddpm, mixture_edm
@@ -14,8 +15,8 @@ CPU_BFLOAT16 = Compute(device="cpu", threads=1, precision="bfloat16", compile=Fa
 
 TRAINING = TrainingSpec(
     steps=12,
-    consistency_steps=0,
-    waypoint=0.0,
+    distil_steps=0,
+    distilled=None,
     batch=16,
     optimizer="adam",
     lr=0.002,
@@ -51,6 +52,7 @@ FLAGSHIP = Variant(
     sampling=SigmaSamplerSpec(
         kind="dpmpp_2m",
         steps=4,
+        jump_steps=1,
         churn=0.0,
         sigma_min=0.02,
         sigma_max=2.0,
@@ -62,10 +64,12 @@ FLAGSHIP = Variant(
         start="prior",
     ),
 )
+JUMPING = replace(FLAGSHIP.sampling, jump_steps=2)
 STUDENT = replace(
     FLAGSHIP,
-    training=replace(FLAGSHIP.training, consistency_steps=6),
-    sampling=replace(FLAGSHIP.sampling, kind="consistency"),
+    title="Small student",
+    training=replace(FLAGSHIP.training, distil_steps=6, distilled=JUMPING),
+    sampling=JUMPING,
 )
-"""Tuned to jump in the second half of its steps."""
+"""Taught to jump in the second half of its steps."""
 VARIANTS = {"course": COURSE, "flagship": FLAGSHIP}

@@ -8,7 +8,6 @@ import torch
 from models.build import build_diffusion
 from tasks.batches import BatchOrder, training_batches
 from tasks.dataset import Split
-from tasks.seeds import torch_generator
 from tests.tasks.small_variants import COURSE, FLAGSHIP, SEED, TRAINING
 
 CPU = torch.device("cpu")
@@ -66,15 +65,13 @@ def test_labels_are_hidden_as_often_as_asked(share: float) -> None:
     assert hidden == pytest.approx(share, abs=5 * (share * (1 - share) / 10_000) ** 0.5)
 
 
-def test_steps_that_tune_draw_their_levels_evenly() -> None:
-    split = Split(torch.zeros(8, 28, 28, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
+def test_every_image_has_a_seed_of_its_own_for_a_teacher() -> None:
+    split = Split(torch.zeros(512, 28, 28, dtype=torch.uint8), torch.zeros(512, dtype=torch.int64))
     diffusion = build_diffusion(FLAGSHIP.network, FLAGSHIP.process, SEED)
-    spec = replace(FLAGSHIP.training, batch=8, warmup_steps=0, steps=4, consistency_steps=2)
-    drawn = [batch.draw for batch in training_batches(diffusion, split, spec, SEED, 0, CPU)]
-    expected = [
-        draw(8, torch_generator(SEED, "train", step))
-        for step, draw in enumerate([diffusion.draw] * 2 + [diffusion.draw_evenly] * 2)
-    ]
-    for ours, theirs in zip(drawn, expected, strict=True):
-        assert torch.equal(ours.level, theirs.level)
-        assert torch.equal(ours.eps, theirs.eps)
+    spec = replace(FLAGSHIP.training, batch=256, warmup_steps=0, steps=4)
+    first = torch.cat([batch.image_seeds for batch in training_batches(diffusion, split, spec, SEED, 0, CPU)])
+    assert first.min() >= 0
+    assert first.max() < 2**32
+    assert len(first.unique()) == 1024
+    again = [batch.image_seeds for batch in training_batches(diffusion, split, spec, SEED, 2, CPU)]
+    assert torch.equal(torch.cat(again), first[512:])

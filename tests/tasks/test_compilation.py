@@ -83,7 +83,7 @@ def test_compiled_kernels_answer_alike_and_are_kept_in_the_project(
     x = inputs(4)[0]
     for network in (plain, compiled):
         answer = network(x)
-        with torch.no_grad():  # as consistency tuning does between an answer and its gradients
+        with torch.no_grad():  # as a validation does between steps
             network(2.0 * x)
         torch.autograd.backward(answer.square().sum())
     assert list(compiled.state_dict()) == list(plain.state_dict())

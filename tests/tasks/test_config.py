@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import inspect
 import json
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +19,7 @@ from ruamel.yaml import YAML
 
 import models.sampler_spec
 import models.spec
+import models.training_spec
 import tasks.params
 from models.spec import require
 from tasks.config import load_params, main, overlay, parse_params, with_profile
@@ -169,18 +169,17 @@ BAD_VALUES = [
     ("variants.flagship.training.warmup_steps", "1000000", "training.warmup_steps: got 1000000"),
     ("variants.flagship.training.ema_lag", "0.6", "from 0 to 0.5"),
     ("variants.flagship.training.label_drop", "1.0", "label_drop"),
-    ("variants.flagship.training.consistency_steps", "2400", "up to, not including, steps - warmup_steps"),
-    ("variants.course.training.consistency_steps", "10", "0 with a ddpm process"),
-    ("variants.flagship.training.consistency_steps", "10", "sampling.kind: got 'unipc'; expected consistency with"),
-    ("variants.flagship.training.waypoint", "0.5", "waypoint: got 0.5; expected 0 without consistency_steps"),
-    ("variants.flagship.training.waypoint", "-1.0", "from 0 to 1000"),
+    ("variants.flagship.training.distil_steps", "2400", "up to, not including, steps - warmup_steps"),
+    ("variants.flagship.training.distil_steps", "10", "distilled: got None; expected the sampler whose jump"),
+    ("variants.flagship.sampling.jump_steps", "0", "from 1 to steps"),
+    ("variants.flagship.sampling.jump_steps", "6", "from 1 to steps"),
+    ("variants.flagship.sampling.jump_steps", "2", "training.distilled: got None; expected the settings of sampling"),
     ("variants.flagship.training.repeat", "-1", "repeat"),
     ("variants.flagship.sampling.sigma_min", "50.0", "sigma_max"),
     ("variants.flagship.sampling.steps", "0", "from 1 to 1000"),
     ("variants.flagship.sampling.churn", "-1.0", "from 0 to 1000"),
     ("variants.flagship.sampling.sigma_max", "1001.0", "at most 1000"),
     ("variants.flagship.sampling.mended_below", "0.05", "from sigma_min to 1000"),
-    ("variants.flagship.sampling.kind", "consistency", "mended_below: got 3.0; expected at least sigma_max with a"),
     ("variants.flagship.sampling.rho", "0.5", "from 1 to 100"),
     ("variants.flagship.sampling.guidance", "-1.0", "from 0 to 20"),
     ("variants.flagship.sampling.guidance", "0.0", "sampling.start: got 'prior'; expected noise with guidance 0"),
@@ -193,7 +192,37 @@ BAD_VALUES = [
 ]
 
 # (values by their dotted keys, what the message must name): each might stand, but not beside the others
+JUMPING = {**CONTENT["variants"]["flagship"]["sampling"], "jump_steps": 2}
+TAUGHT = {
+    "variants.flagship.sampling": JUMPING,
+    "variants.flagship.training.distilled": JUMPING,
+    "variants.flagship.training.distil_steps": 100,
+}
+"""A flagship that is taught to jump."""
+
+
+def taught(**changes: Any) -> dict[str, Any]:
+    """The same, drawn and taught with other settings of its sampler."""
+    sampler = {**JUMPING, **changes}
+    return {**TAUGHT, "variants.flagship.sampling": sampler, "variants.flagship.training.distilled": sampler}
+
+
 BAD_TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({**TAUGHT, "variants.flagship.training.distil_steps": 0}, "expected null without distil_steps"),
+    ({**TAUGHT, "variants.flagship.sampling": {**JUMPING, "steps": 6}}, "expected the settings of sampling where that"),
+    ({**TAUGHT, "variants.flagship.sampling": {**JUMPING, "jump_steps": 1}}, "and null where it does not"),
+    (
+        {**TAUGHT, "variants.flagship.training.distilled": {**JUMPING, "jump_steps": 1}},
+        "distilled.jump_steps: got 1; expected above 1, since a jump is what is taught",
+    ),
+    (
+        {**TAUGHT, "variants.flagship.training.distilled": {**JUMPING, "steps": 0}},
+        "training.distilled.steps: got 0; expected a number from 1 to 1000",
+    ),
+    ({**TAUGHT, "variants.flagship.training.distilled": {**JUMPING, "pace": 1}}, "training.distilled.pace"),
+    (taught(kind="heun"), "jump_steps: got 2; expected 1 with heun, which looks twice a step"),
+    (taught(guidance=2.0), "guidance: got 2.0; expected 1 with a jump, which is an image and no answer"),
+    (taught(mended_below=0.3), "mended_below: got 0.3; expected at least 0.426, or no step would ask"),
     ({"evaluate.neighbours": 60, "sweep.per_class": 6}, "fewer than the images of a sweep"),
     ({"variants.critic": CONTENT["variants"]["course"]}, "names other than critic and scorer"),
     ({"variants.flagship.title": "Course DDPM"}, "a title of its own"),
@@ -287,7 +316,9 @@ def test_values_that_do_not_fit_together_are_one_line_too(values: dict[str, Any]
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("modules", [(models.spec, models.sampler_spec), (tasks.params,)], ids=["specs", "params"])
+@pytest.mark.parametrize(
+    "modules", [(models.spec, models.sampler_spec, models.training_spec), (tasks.params,)], ids=["specs", "params"]
+)
 def test_every_requirement_is_failed_by_one_of_these_values(
     modules: tuple[ModuleType, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,63 +518,10 @@ def test_two_variants_must_not_share_a_title() -> None:
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
 
 
-JUMPS = {"kind": "consistency", "sigma_max": 2.0}
-"""What makes the flagship's sampling that of a model that was tuned to jump."""
-
-
-def test_jumps_need_a_tuned_model() -> None:
-    content = copy.deepcopy(CONTENT)
-    content["variants"]["flagship"]["sampling"].update(JUMPS)
-    with pytest.raises(ConfigError, match=r"training\.consistency_steps: got 0; expected above 0 with a sampler that"):
-        parse_params(content, "params.yaml")
-
-
-def test_jumps_start_no_farther_away_than_where_they_were_learnt() -> None:
-    """The log-normal scale ends three deviations above its mean, at e^1.8; that of the cosine at 100 * sigma_data."""
-    content = copy.deepcopy(CONTENT)
-    student = content["variants"]["flagship"]
-    student["training"]["consistency_steps"] = 100
-    student["sampling"].update(JUMPS, sigma_max=6.06, mended_below=1000.0)
-    expected = r"flagship\.sampling\.sigma_max: got 6\.06; expected at most 6\.04965 with jumps"
-    with pytest.raises(ConfigError, match=expected):
-        parse_params(content, "params.yaml")
-    student["sampling"]["sigma_max"] = 6.04965
-    parse_params(content, "params.yaml")
-    student["process"].update(density="cosine", log_sigma_mean=0.0, log_sigma_std=0.0)
-    student["sampling"].update(start="noise", sigma_max=50.0)
-    parse_params(content, "params.yaml")
-
-
-@pytest.mark.parametrize(
-    ("waypoint", "sampling", "message"),
-    [
-        (0.6, {"sigma_min": 0.6}, "sampling.kind: got 'consistency'; expected multistep_consistency with training"),
-        (0.0, {"kind": "multistep_consistency"}, "expected consistency with training.consistency_steps and no"),
-        (0.6, {"kind": "multistep_consistency", "sigma_min": 0.5}, "sigma_min: got 0.5; expected 0.6, the waypoint"),
-        (0.6, {"kind": "multistep_consistency", "sigma_min": 0.6, "steps": 3}, "steps: got 3; expected 2 with a"),
-    ],
-)
-def test_jumps_go_by_the_waypoint_that_was_learnt(waypoint: float, sampling: dict[str, Any], message: str) -> None:
-    content = copy.deepcopy(CONTENT)
-    student = content["variants"]["flagship"]
-    student["training"].update(consistency_steps=100, waypoint=0.6)
-    student["sampling"].update(JUMPS, kind="multistep_consistency", steps=2, sigma_min=0.6)
-    parse_params(content, "params.yaml")
-    student["training"]["waypoint"] = waypoint
-    student["sampling"].update(JUMPS, **sampling)
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        parse_params(content, "params.yaml")
-
-
-def test_a_network_with_dropout_cannot_be_tuned() -> None:
-    content = copy.deepcopy(CONTENT)
-    flagship = content["variants"]["flagship"]
-    flagship["training"]["consistency_steps"] = 100
-    flagship["sampling"].update(JUMPS)
-    parse_params(content, "params.yaml")
-    flagship["network"]["dropout"] = 0.1
-    with pytest.raises(ConfigError, match=r"variants\.flagship\.network\.dropout: got 0\.1; expected 0 with training"):
-        parse_params(content, "params.yaml")
+def test_a_model_may_be_taught_to_jump() -> None:
+    flagship = parse_params(changed(TAUGHT), "params.yaml").variants["flagship"]
+    assert flagship.training.distilled == flagship.sampling
+    assert flagship.sampling.jumps
 
 
 @pytest.mark.parametrize(
@@ -644,17 +622,6 @@ def test_an_early_state_must_have_been_kept() -> None:
     parse_params(content, "params.yaml")
     flagship["training"]["snapshots"] = 1
     with pytest.raises(ConfigError, match=r"flagship\.training\.snapshots: got 1; expected above 1 with sampling"):
-        parse_params(content, "params.yaml")
-
-
-def test_an_early_state_must_have_done_the_same() -> None:
-    content = copy.deepcopy(CONTENT)
-    student = content["variants"]["flagship"]
-    student["training"]["consistency_steps"] = 10
-    student["sampling"].update(JUMPS)
-    parse_params(content, "params.yaml")
-    student["sampling"].update(guidance=2.0, guide="early")
-    with pytest.raises(ConfigError, match=r"sampling\.guide: got 'early'; expected unlabelled with consistency_steps"):
         parse_params(content, "params.yaml")
 
 

@@ -119,15 +119,15 @@ def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> No
 
 
 def test_what_jumps_take_is_said_beside_what_they_give(evidence: Evidence) -> None:
-    def tuned(spec: Variant) -> Variant:
+    def taught(spec: Variant) -> Variant:
+        sampling = replace(spec.sampling, jump_steps=2)
         steps = spec.training.steps
-        training = replace(spec.training, steps=steps + 300, consistency_steps=300)
-        sampling = replace(spec.sampling, kind="consistency", steps=2, sigma_min=1.0, sigma_max=2.0)
+        training = replace(spec.training, steps=steps + 300, distil_steps=300, distilled=sampling)
         return replace(spec, title="Student", training=training, sampling=sampling)
 
-    build = with_variant(evidence, 1, "student", tuned)
+    build = with_variant(evidence, 1, "student", taught)
     sweep = build.variants[2].sweep
-    jumps = {**sweep["rows"][0], "sampler": "Consistency jumps", "evaluations": 2}
+    jumps = {**sweep["rows"][0], "sampler": "UniPC, then a jump", "evaluations": 2}
     rows = {**sweep, "rows": [jumps]}
     student = replace(build.variants[2], sample={**build.variants[2].sample, "evaluations": 2}, sweep=rows)
     build = replace(build, variants=(*build.variants[:2], student))

@@ -29,7 +29,7 @@ from tasks.variants import Variant
 from tests.tasks.report_workspace import beside, spread
 from tests.tasks.report_workspace import guidance_rows as invented_rows
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
-from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, STUDENT, VARIANTS
 
 SWEEP = Sweep(
     per_class=10,
@@ -75,10 +75,8 @@ def test_a_model_that_is_guided_otherwise_is_not_guided_again() -> None:
     assert ways(replace(FLAGSHIP, sampling=sampling), SWEEP) == [FLAGSHIP.sampling]
 
 
-def test_what_was_tuned_to_jump_has_no_early_state_that_was_trained_for_the_same() -> None:
-    sampling = replace(FLAGSHIP.sampling, kind="consistency", steps=2, sigma_min=0.5)
-    spec = replace(FLAGSHIP, training=replace(FLAGSHIP.training, consistency_steps=2), sampling=sampling)
-    assert {name for _, name in described(ways(spec, SWEEP))} == {"none", *NAMES[:2]}
+def test_what_was_taught_to_jump_is_not_guided() -> None:
+    assert ways(STUDENT, SWEEP) == [STUDENT.sampling]
 
 
 @pytest.mark.parametrize("sigma", [(0.0, 100.0), (0.3, 0.31)])

@@ -97,17 +97,18 @@ def test_a_flagship_without_its_head_start_answers_for_the_prior(evidence: Evide
     assert "prior" in keys(replace(evidence, variants=(*evidence.variants, alone)))
 
 
-@pytest.mark.parametrize(("tuning", "total", "answers"), [(60, 560, True), (60, 561, False)])
-def test_a_model_tuned_after_the_same_training_answers_for_jumps(
-    evidence: Evidence, tuning: int, total: int, answers: bool
+@pytest.mark.parametrize(("lessons", "total", "answers"), [(60, 560, True), (60, 561, False)])
+def test_a_model_taught_after_the_same_training_answers_for_jumps(
+    evidence: Evidence, lessons: int, total: int, answers: bool
 ) -> None:
     flagship = evidence.variants[1]
     plain = replace(flagship.spec, training=replace(flagship.spec.training, steps=500))
+    jumping = replace(plain.sampling, jump_steps=2)
     student = replace(
         plain,
         title="Student",
-        training=replace(plain.training, steps=total, consistency_steps=tuning),
-        sampling=replace(plain.sampling, kind="consistency", steps=2, sigma_min=1.0, sigma_max=2.0),
+        training=replace(plain.training, steps=total, distil_steps=lessons, distilled=jumping),
+        sampling=jumping,
     )
     pair = (replace(flagship, spec=plain), replace(flagship, name="student", spec=student))
     build = replace(evidence, variants=(evidence.variants[0], *pair))

@@ -38,13 +38,14 @@ STEPS = 60
 def batch(images: int) -> Batch:
     rows = torch.arange(float(images))
     eps = rows.view(-1, 1, 1, 1).expand(-1, 1, 28, 28)
-    return Batch(eps + 1.0, rows.long(), rows + 2.0, Draw(rows + 3.0, eps + 4.0), seed=7)
+    draw = Draw(rows + 3.0, eps + 4.0)
+    return Batch(eps + 1.0, rows.long(), rows + 2.0, draw, seed=7, image_seeds=rows.long() + 5)
 
 
 def test_the_shares_are_the_batch_dealt_out() -> None:
     whole = batch(6)
     shares = [Ranks(rank, 3).share(whole) for rank in range(3)]
-    for part in ("x0", "labels", "keep"):
+    for part in ("x0", "labels", "keep", "image_seeds"):
         torch.testing.assert_close(torch.cat([getattr(share, part) for share in shares]), getattr(whole, part))
     for part in ("level", "eps"):
         torch.testing.assert_close(

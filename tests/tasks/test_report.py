@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from models.embeddings import position_frequencies
+from models.sigma_levels import sigma_grid
 from tasks import report_tables
 from tasks.documents import Documents
 from tasks.errors import IntegrityError, MissingResourceError
@@ -179,31 +180,22 @@ def test_a_sampler_that_starts_from_a_gaussian_says_so(
     assert "DDPM, Gaussian start" in unescaped(report_tables.sampling_table(evidence))
 
 
-def test_a_model_that_was_tuned_to_jump_says_so_where_its_loss_changes(
+def test_a_model_that_was_taught_to_jump_says_so_where_its_loss_changes(
     workspace: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workspace[0])
     params = workspace[1]
     flagship = params.variants["flagship"]
-    tuned = replace(
-        flagship,
-        training=replace(flagship.training, steps=700, consistency_steps=200),
-        sampling=replace(flagship.sampling, kind="consistency", steps=2, sigma_min=1.0, sigma_max=2.0),
-    )
-    assert "Tuned to jump" not in source_of(params)
-    source = source_of(replace(params, variants={**params.variants, "flagship": tuned}))
-    assert "From step 500 on Flagship is tuned to jump" in source
-    assert "Flagship: 200 steps of 700, sampled in 2 jumps). Between two jumps of Flagship fresh noise" in source
-    by_way = replace(
-        tuned,
-        training=replace(tuned.training, waypoint=0.6),
-        sampling=replace(tuned.sampling, kind="multistep_consistency", sigma_min=0.6),
-    )
-    source = source_of(replace(params, variants={**params.variants, "flagship": by_way}))
-    assert "sampled in 2 jumps). Flagship goes by a waypoint, \u03c3 = 0\\.6 (Heek et al. 2024)" in source
-    assert "Its two steps are jumps: to a noisy image, and from there to the clean one." in source
-    assert "fresh noise" not in source
-    assert "noised afresh" not in source
+    jumping = replace(flagship.sampling, jump_steps=2)
+    training = replace(flagship.training, steps=700, distil_steps=200, distilled=jumping)
+    assert "Taught to jump" not in source_of(params)
+    taught = replace(flagship, training=training, sampling=jumping)
+    source = source_of(replace(params, variants={**params.variants, "flagship": taught}))
+    assert "From step 500 on Flagship is taught to jump" in source
+    level = sigma_grid(jumping.steps, jumping.sigma_min, jumping.sigma_max, jumping.rho)[-3]
+    learnt = f"take the last 2 of the {jumping.steps} steps of its sampler at once, from \u03c3 = {level:.2g} on."
+    assert f"Flagship learnt in 200 steps of 700 to {learnt}" in source.replace("\\", "")
+    assert "Its last step is a jump." in source
 
 
 def test_grids_of_a_model_that_an_early_state_guides_are_said_to_be_without_it(

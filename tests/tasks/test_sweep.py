@@ -36,7 +36,7 @@ from tasks.train import run_training
 from tasks.weights import load_model
 from tests.tasks.report_workspace import beside
 from tests.tasks.small_critic import EVALUATE, fit_small_critic
-from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, STUDENT, VARIANTS
 
 SWEEP = Sweep(
     per_class=10,
@@ -80,17 +80,8 @@ def test_from_noise_the_network_is_asked_as_late_as_in_the_variants_own_sampler_
     assert [len(levels_asked(attempt.sampler)) for attempt in from_noise] == [3, 3]
 
 
-def test_what_was_tuned_to_jump_is_tried_with_jumps_alone() -> None:
-    tuned = replace(FLAGSHIP.training, consistency_steps=2)
-    jumping = replace(FLAGSHIP, training=tuned, sampling=replace(FLAGSHIP.sampling, kind="consistency", steps=2))
-    wanted = [(3, "Consistency jumps", 3), (6, "Consistency jumps", 6)]
-    assert described(candidates(jumping, SWEEP)) == wanted
-
-
-def test_jumps_by_a_waypoint_are_two_and_no_others() -> None:
-    tuned = replace(FLAGSHIP.training, consistency_steps=2, waypoint=FLAGSHIP.sampling.sigma_min)
-    sampling = replace(FLAGSHIP.sampling, kind="multistep_consistency", steps=2)
-    assert candidates(replace(FLAGSHIP, training=tuned, sampling=sampling), SWEEP) == []
+def test_what_was_taught_to_jump_is_tried_in_no_other_way() -> None:
+    assert candidates(STUDENT, SWEEP) == []
 
 
 def test_a_ddpm_is_sampled_without_noise_and_with_all_of_it() -> None:
@@ -393,15 +384,6 @@ def test_fewer_real_images_than_were_drawn_are_counted() -> None:
     variant = swept(("A", 18, 18, 4.0))
     fewer = replace(variant, sweep={**variant.sweep, "real": {**variant.sweep["real"], "num_images": 200}})
     assert "The FID of 200 real test images is 1.20" in sweep_text(of(fewer)).replace("\\", "")
-
-
-def test_numbers_of_jumps_are_no_numbers_of_steps() -> None:
-    stepping = swept(("A", 18, 18, 4.0), ("A", 5, 5, 8.0))
-    tuned = replace(stepping.spec.training, consistency_steps=2)
-    sampling = replace(FLAGSHIP.sampling, kind="consistency", steps=2)
-    jumping = replace(stepping, spec=replace(FLAGSHIP, training=tuned, sampling=sampling))
-    assert len(steps_sentences(of(stepping, jumping))) == 1
-    assert steps_sentences(of(jumping)) == []
 
 
 def test_the_number_of_steps_alone_is_read_off_the_variants_own_sampler() -> None:

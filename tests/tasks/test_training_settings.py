@@ -13,11 +13,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from models.course_unet import CourseUNet
+from models.training import StepReport
 from tasks.dataset import load_split
 from tasks.params import Compute
 from tasks.sample import balanced_requests, prepared_sampling, sample_images
 from tasks.seeds import torch_generator
 from tasks.train import run_training
+from tasks.training_run import begin_run
 from tasks.validation import Validation
 from tasks.weights import load_model
 from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, SEED, STUDENT, TRAINING, VARIANTS
@@ -38,14 +40,22 @@ def test_the_result_is_the_average_that_was_asked_for(workspace: Path) -> None:
         assert_close(found.double(), wanted.sum(dim=0), rtol=1e-5, atol=1e-7)
 
 
-def test_the_average_of_a_model_that_jumps_is_that_of_its_tuning(workspace: Path) -> None:
-    each = replace(STUDENT.training, steps=6, consistency_steps=2, snapshots=6, ema_lag=0.0)
-    for name, lag in (("raw", 0.0), ("averaged", 0.2)):
-        run_training(name, replace(STUDENT, training=replace(each, ema_lag=lag)), CPU, SEED)
-    before, last = (load_file(f"artifacts/raw/snapshots/step-{n:07d}.safetensors") for n in (5, 6))
-    for name, found in load_file("artifacts/averaged/model.safetensors").items():
-        wanted = before[name].double() / 16 + last[name].double() * 15 / 16
-        assert_close(found.double(), wanted, rtol=1e-5, atol=1e-7)
+def test_a_teacher_is_the_average_of_its_training_and_a_student_that_of_its_lessons(workspace: Path) -> None:
+    """Weights that are n after step n, of which the last two of six are lessons; a lag of 0.2 weighs as above."""
+    training = replace(STUDENT.training, steps=6, distil_steps=2, ema_lag=0.2)
+    spec = replace(STUDENT, training=training)
+    run = begin_run(Path("nowhere"), spec, {"seed": SEED}, load_split("train"), DEVICE)
+    assert run.teacher is not None
+    for step in range(1, 7):
+        with torch.no_grad():
+            for parameter in run.diffusion.parameters():
+                parameter.fill_(step)
+        run.take_in(StepReport(step=step, loss=0.0, grad_norm=0.0, lr=0.0, images=16))
+    taught = sum(n * (n**4 - (n - 1) ** 4) / 4**4 for n in range(1, 5))
+    for model, wanted in ((run.teacher, taught), (run.ema.model, 5 / 16 + 6 * 15 / 16)):
+        for parameter in model.parameters():
+            assert_close(parameter, torch.full_like(parameter, wanted))
+    assert not run.teacher.training
 
 
 def test_steps_that_are_validated_are_logged_whatever_the_other_number_is(workspace: Path) -> None:
