@@ -128,12 +128,12 @@ class Diffusion(nn.Module, ABC):
             Loss per image, mean over its pixels, shape (B,).
         """
 
-    def lesson(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Lesson:
+    def lesson(self, sampler: SamplerSpec, seeds: Tensor, labels: Tensor) -> Lesson:
         """What this model has to teach a student that is to jump; see :mod:`models.distillation`.
 
         Args:
             sampler: the student's, which says of how many steps its jump is made.
-            noise: one stream per image; all randomness comes from here.
+            seeds: of each image, int64 in [0, 2^32), shape (B,); all randomness comes from here.
             labels: int64 class per image, shape (B,), on the device of the network.
 
         Raises:

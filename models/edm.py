@@ -123,11 +123,10 @@ class Edm(Diffusion):
         error = (self.denoise(x, sigma, labels, keep) - x0).square().mean(dim=(1, 2, 3))
         return self.weight(sigma) * error
 
-    @torch.no_grad()
-    def lesson(self, sampler: SamplerSpec, noise: ImageNoise, labels: Tensor) -> Lesson:
+    def lesson(self, sampler: SamplerSpec, seeds: Tensor, labels: Tensor) -> Lesson:
         """What this model answers where the sampler asks it, and in place of its jump where all steps lead.
 
-        Images are shown at one level each, in turn; see :meth:`Diffusion.lesson`.
+        At one of these levels for each image, which its seed decides too; see :meth:`Diffusion.lesson`.
         """
         sampler = _over_sigma(sampler)
         look = guided_in_parts(self.mended_up_to(sampler.mended_below), labels, guidance_of(sampler, None))
@@ -138,12 +137,13 @@ class Edm(Diffusion):
             seen.append((x, sigma, x0))
             return x0, nudge
 
-        *_, last = MULTISTEP[sampler.kind](noted, sampler_grid(sampler), self._start(sampler, noise, labels))
+        start = self._start(sampler, ImageNoise(seeds.tolist()), labels)
+        *_, last = MULTISTEP[sampler.kind](noted, sampler_grid(sampler), start)
         taken, asked = len(levels_visited(sampler)), len(levels_asked(sampler))
         *kept, (x, sigma, _) = seen[taken - asked : taken]
         shown = [torch.stack(parts) for parts in zip(*kept, (x, sigma, last.x), strict=True)]
         images = torch.arange(len(labels), device=labels.device)
-        return Lesson(*(part[images % asked, images] for part in shown))
+        return Lesson(*(part[seeds.to(labels.device) % asked, images] for part in shown))
 
     def distillation_loss(self, lesson: Lesson, labels: Tensor) -> Tensor:
         """Pseudo-Huber distance, in units of the prior's error; see :meth:`Diffusion.distillation_loss`."""

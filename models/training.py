@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from models.diffusion import Diffusion, Draw
 from models.layers import reseed_dropout
 from models.muon import Muon, split_parameters
-from models.noise import ImageNoise
 from models.training_spec import TrainingSpec
 
 DISTILLING_LR = 0.1
@@ -30,7 +29,7 @@ class Batch:
         keep: 1 where the label is shown and 0 where it is hidden, shape (B,).
         draw: noise levels and noise.
         seed: what the network itself draws, such as dropout, follows from this; 0 to 2^63 - 1.
-        image_seeds: from each a teacher draws an image of the same class; int64 in [0, 2^32), shape (B,).
+        image_seeds: from each a teacher draws an image of the class; int64 in [0, 2^32), shape (B,).
     """
 
     x0: Tensor
@@ -185,7 +184,7 @@ def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> I
         torch.autograd.backward(loss)
         shared = peers.average(loss.detach(), parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, spec.grad_clip)
-        mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for once here
+        mean, length = torch.stack([shared.float(), norm.float()]).tolist()  # a GPU is waited for here
         _require_finite(mean, step, "loss")
         _require_finite(length, step, "gradient norm")
         for optimizer in learner.optimizers:
@@ -197,8 +196,7 @@ def train_steps(learner: Learner, batches: Iterable[Batch], start: int = 0) -> I
 def _losses(learner: Learner, batch: Batch, step: int) -> Tensor:
     if learner.teacher is None or learner.spec.distilled is None or not learner.spec.distils(step):
         return learner.diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw)
-    noise = ImageNoise(batch.image_seeds.tolist())
-    lesson = learner.teacher.lesson(learner.spec.distilled, noise, batch.labels)
+    lesson = learner.teacher.lesson(learner.spec.distilled, batch.image_seeds, batch.labels)
     return learner.diffusion.distillation_loss(lesson, batch.labels)
 
 

@@ -44,10 +44,26 @@ def parse_params(content: dict[str, Any], name: str) -> Params:
     Raises:
         ConfigError: the first problem found.
     """
+    content = _as_taught(content)
     try:
         return TypeAdapter(Params).validate_json(json.dumps(content))
     except ValidationError as error:
         raise first_problem(error, content, name) from None
+
+
+def _as_taught(content: dict[str, Any]) -> dict[str, Any]:
+    """The same with the sampler that was taught where a variant's sampling refers to it."""
+    if not isinstance(variants := content.get(VARIANTS), dict):
+        return content
+    told = {key: _sampled_as_taught(variant) for key, variant in variants.items()}
+    return {**content, VARIANTS: told}
+
+
+def _sampled_as_taught(variant: Any) -> Any:
+    taught = isinstance(variant, dict) and variant.get("sampling") == {"kind": "distilled"}
+    training = variant.get("training") if taught else None
+    sampler = training.get("distilled") if isinstance(training, dict) else None
+    return {**variant, "sampling": sampler} if sampler else variant
 
 
 def profile_file(profile: str, root: Path = Path()) -> Path:

@@ -153,8 +153,9 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 
 def _price(variant: VariantEvidence) -> str:
     """What a model that jumps takes of evaluations and of training."""
-    looks, steps = count(variant.sample["evaluations"]), count(variant.spec.training.distil_steps)
-    return f"{variant.spec.title} takes {looks} evaluations an image, after {steps} more steps of training."
+    looks, steps = variant.sample["evaluations"], count(variant.spec.training.distil_steps)
+    several = f"{count(looks)} evaluation{'s' if looks > 1 else ''}"
+    return f"{variant.spec.title} takes {several} an image, after {steps} more steps of training."
 
 
 def _untaught(taught: VariantEvidence, other: VariantEvidence) -> list[str]:

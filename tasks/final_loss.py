@@ -12,7 +12,7 @@ LAST = 0.1
 """The share of the steps that counts as the end."""
 
 
-def final_loss(rows: Sequence[Row]) -> dict[str, float]:
+def final_loss(rows: Sequence[Row], since: int = 0) -> dict[str, float]:
     """The mean over the last tenth of the steps and its standard error, for a training's summary.
 
     Each row holds the mean over the steps since the row before it. That of n steps has n times the weight of one step,
@@ -20,13 +20,14 @@ def final_loss(rows: Sequence[Row]) -> dict[str, float]:
 
     Args:
         rows: a training's whole history, at least one row.
+        since: how many steps had another loss, and do not count.
 
     Returns:
         ``train_loss_final``, its ``_error`` and the ``_degrees`` of freedom of that; both 0 where one row is all.
     """
     ends = [row["step"] for row in rows]
     told = list(zip([0, *ends], ends, (row["train_loss"] for row in rows), strict=False))
-    late = [(end - begin, loss) for begin, end, loss in told if ends[-1] - begin <= LAST * ends[-1]]
+    late = [(end - begin, loss) for begin, end, loss in told if ends[-1] - begin <= LAST * ends[-1] and begin >= since]
     late = late or [(1, rows[-1]["train_loss"])]
     steps = sum(count for count, _ in late)
     value = sum(count * loss for count, loss in late) / steps

@@ -147,7 +147,8 @@ def steps_left(run: TrainingRun, spec: Variant, compute: Compute, split: Split, 
         ranks: the processes that train together.
     """
     device = chosen_device(compute.device)
-    ranks.agree(run.diffusion, run.step)
+    for model in filter(None, (run.diffusion, run.ema.model, run.teacher)):
+        ranks.agree(model, run.step)
     if run.step < spec.training.steps:
         run.trained_by(ranks.count)
     if compute.compile:
@@ -216,7 +217,7 @@ def summary_of(recorder: Recorder) -> dict[str, Any]:
         "images": images,
         "batch": training.batch,
         "train_loss_first": rows[0]["train_loss"],
-        **final_loss(rows),
+        **final_loss(rows, training.denoising_steps if training.distils(training.steps - 1) else 0),
         "val_loss_final": validated[-1],
         "seconds": rows[-1]["seconds"],
         "images_per_second": images / max(rows[-1]["seconds"], 1e-3),

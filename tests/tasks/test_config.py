@@ -208,6 +208,11 @@ def taught(**changes: Any) -> dict[str, Any]:
 
 
 BAD_TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({"variants.flagship.sampling": {"kind": "distilled"}}, "sampling.kind: got 'distilled'; expected "),
+    (
+        {**TAUGHT, "variants.flagship.sampling": {"kind": "distilled", "steps": 4}},
+        "sampling.kind: got 'distilled'; expected ",
+    ),
     ({**TAUGHT, "variants.flagship.training.distil_steps": 0}, "expected null without distil_steps"),
     ({**TAUGHT, "variants.flagship.sampling": {**JUMPING, "steps": 6}}, "expected the settings of sampling where that"),
     ({**TAUGHT, "variants.flagship.sampling": {**JUMPING, "jump_steps": 1}}, "and null where it does not"),
@@ -518,10 +523,25 @@ def test_two_variants_must_not_share_a_title() -> None:
     assert list(parse_params(content, "params.yaml").variants) == ["course", "flagship", "copy"]
 
 
+def test_students_of_the_full_profile_keep_their_sampler_whatever_the_flagship_takes() -> None:
+    read = YAML(typ="safe", pure=True).load
+    changes = read(Path("profiles/full.yaml"))
+    plain, other = (
+        parse_params(with_profile(changed(values), changes, "full"), "full").variants
+        for values in ({}, {"variants.flagship.sampling.steps": 4})
+    )
+    assert other["flagship_narrow"].sampling.steps == 4
+    for name in ("flagship_student", "flagship_leap"):
+        assert other[name] == plain[name]
+        assert plain[name].sampling.jumps
+
+
 def test_a_model_may_be_taught_to_jump() -> None:
     flagship = parse_params(changed(TAUGHT), "params.yaml").variants["flagship"]
     assert flagship.training.distilled == flagship.sampling
     assert flagship.sampling.jumps
+    referring = {**TAUGHT, "variants.flagship.sampling": {"kind": "distilled"}}
+    assert parse_params(changed(referring), "params.yaml").variants["flagship"] == flagship
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,12 @@ def test_rows_of_the_last_tenth_alone_are_counted() -> None:
     assert found["train_loss_final_degrees"] == 1
 
 
+def test_steps_that_had_another_loss_do_not_count() -> None:
+    rows = history((80, 5.0), (90, 3.0), (95, 0.2), (100, 0.4))
+    assert final_loss(rows, since=90) == final_loss(rows)
+    assert final_loss(rows, since=95)["train_loss_final"] == 0.4
+
+
 def test_a_row_counts_by_its_steps() -> None:
     """Of the last hundred steps ninety lost 0.1, and ten 1.0."""
     found = final_loss(history((900, 5.0), (990, 0.1), (1000, 1.0)))

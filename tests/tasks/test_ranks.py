@@ -28,7 +28,7 @@ from tasks.strict_yaml import read_mapping
 from tasks.train import assist_training, run_training
 from tasks.variants import Variant
 from tests.patience import PATIENCE
-from tests.tasks.small_variants import CPU, SEED, VARIANTS
+from tests.tasks.small_variants import CPU, SEED, STUDENT, VARIANTS
 from tests.tasks.test_train import Recorder, SignalAt, poison_newest_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def agree() -> None:
 
 
 def longer(name: str) -> Variant:
-    variant = VARIANTS[name]
+    variant = {**VARIANTS, "student": STUDENT}[name]
     return replace(variant, training=replace(variant.training, steps=STEPS, checkpoint_every=4, log_every=1))
 
 
@@ -161,7 +161,7 @@ def history(name: str) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["course", "flagship"])
+@pytest.mark.parametrize("variant", ["course", "flagship", "student"])
 def test_two_processes_leave_the_history_of_one(variant: str, workspace: Path) -> None:
     assert exit_code(pair_of("take_part", "together", variant)) == 0
     assert read_json(metrics_file("train", "together"))["processes"] == [2]
