@@ -288,7 +288,7 @@ def test_long_titles_of_pictures_beside_each_other_do_not_touch(
 ) -> None:
     root, params = workspace
     monkeypatch.chdir(root)
-    title = "Flagship (narrower, taught to jump, with another long remark)"
+    title = "Flagship (narrower, taught to jump, with a long remark more)"
     variants = {name: replace(spec, title=title) for name, spec in params.variants.items()}
     with theme():
         draw(read_evidence(variants), root)
