@@ -15,7 +15,7 @@ from tasks.noise_left import GONE, audit_of
 from tasks.pairing import Pairs
 from tasks.sweep_findings import own_row, sampler_text, steps_sentences
 from tasks.variants import WATCHING, Variant
-from tasks.wording import Markdown, count, number_interval, told
+from tasks.wording import Markdown, count, evaluations_text, number_interval, told
 
 Contrast = tuple[VariantEvidence, VariantEvidence]
 """Two variants, the changed one first: it is the later of the two in ``params.yaml``."""
@@ -153,9 +153,8 @@ def _sentence(contrast: Contrast, pairs: Pairs, confidence: float) -> str:
 
 def _price(variant: VariantEvidence) -> str:
     """What a model that jumps takes of evaluations and of training."""
-    looks, steps = variant.sample["evaluations"], count(variant.spec.training.distil_steps)
-    several = f"{count(looks)} evaluation{'s' if looks > 1 else ''}"
-    return f"{variant.spec.title} takes {several} an image, after {steps} more steps of training."
+    looks, steps = evaluations_text(variant.sample["evaluations"]), count(variant.spec.training.distil_steps)
+    return f"{variant.spec.title} takes {looks} an image, after {steps} more steps of training."
 
 
 def _untaught(taught: VariantEvidence, other: VariantEvidence) -> list[str]:

@@ -5,7 +5,7 @@ from tasks.comparisons import excludes_zero
 from tasks.evidence import Evidence, Json, VariantEvidence, interval_beside
 from tasks.report_tables import pipe_table
 from tasks.sampler_names import PRIOR_FIRST
-from tasks.wording import Markdown, count, escape, number_interval, percent_interval, told
+from tasks.wording import Markdown, count, escape, evaluations_text, number_interval, percent_interval, told
 
 NOT_MADE = "\u2013"
 """Stands in the cells of a row that no sampler made."""
@@ -122,7 +122,7 @@ def _real(evidence: Evidence) -> Json:
 
 def sampler_text(row: Json) -> str:
     """A row's sampler and how often it asks the network."""
-    return f"{row['sampler']} with {count(row['evaluations'])} evaluations"
+    return f"{row['sampler']} with {evaluations_text(row['evaluations'])}"
 
 
 def _distance(row: Json) -> str:

@@ -87,6 +87,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def evaluations_text(number: int) -> str:
+    """So many evaluations of a network: ``1 evaluation`` or ``1,000 evaluations``."""
+    return f"{count(number)} evaluation{'' if number == 1 else 's'}"
+
+
 def chance(p_value: float) -> str:
     """A p-value with its sign of relation: ``= 0.034`` or ``< 0.001``."""
     return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"

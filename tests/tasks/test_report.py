@@ -196,6 +196,7 @@ def test_a_model_that_was_taught_to_jump_says_so_where_its_loss_changes(
     learnt = f"take the last 2 of the {jumping.steps} steps of its sampler at once, from \u03c3 = {level:.2g} on."
     assert f"Flagship learnt in 200 steps of 700 to {learnt}" in source.replace("\\", "")
     assert "Its last step is a jump." in source
+    assert "\n\n## How many evaluations an image needs" in source
 
 
 def test_grids_of_a_model_that_an_early_state_guides_are_said_to_be_without_it(

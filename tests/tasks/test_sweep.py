@@ -28,6 +28,7 @@ from tasks.sweep_findings import (
     best_by_budget,
     cheapest_not_worse,
     other_numbers,
+    sampler_text,
     steps_sentences,
     sweep_table,
     sweep_text,
@@ -378,6 +379,11 @@ def test_the_table_shows_budgets_what_was_taken_of_them_and_real_images() -> Non
         "| Small flagship | 18 | 17 | Heun | 4.00 (3.60 to 4.40) | 80.0\u00a0% (78.0 to 82.0) |",
         "| Real test images | \u2013 | \u2013 | \u2013 | 1.20 (1.10 to 1.30) | 93.0\u00a0% (92.0 to 94.0) |",
     ]
+
+
+@pytest.mark.parametrize(("looks", "text"), [(1, "A with 1 evaluation"), (1000, "A with 1,000 evaluations")])
+def test_one_evaluation_is_told_as_one(looks: int, text: str) -> None:
+    assert sampler_text({"sampler": "A", "evaluations": looks}) == text
 
 
 def test_fewer_real_images_than_were_drawn_are_counted() -> None:
