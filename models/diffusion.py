@@ -142,7 +142,7 @@ class Diffusion(nn.Module, ABC):
         raise TypeError(f"{type(self).__name__} cannot teach to jump")
 
     def distillation_loss(self, lesson: Lesson, labels: Tensor) -> Tensor:
-        """How far this model's jumps end from where they should.
+        """How far this model's answers are from those that it is taught.
 
         Args:
             lesson: of its teacher.

@@ -217,7 +217,7 @@ def summary_of(recorder: Recorder) -> dict[str, Any]:
         "images": images,
         "batch": training.batch,
         "train_loss_first": rows[0]["train_loss"],
-        **final_loss(rows, training.denoising_steps if training.distils(training.steps - 1) else 0),
+        **final_loss(rows, training.steps - training.alike(training.steps)),
         "val_loss_final": validated[-1],
         "seconds": rows[-1]["seconds"],
         "images_per_second": images / max(rows[-1]["seconds"], 1e-3),

@@ -1,10 +1,11 @@
-"""Processes and denoisers, plain but for what a test is about."""
+"""Processes, samplers and denoisers, plain but for what a test is about."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from models.predictions import Predict, PredictInParts
+from models.sampler_spec import SigmaSamplerSpec
 from models.spec import DdpmSpec, EdmSpec
 
 
@@ -41,6 +42,23 @@ def edm(**changes: Any) -> EdmSpec:
 def mixture_edm(components: int = 2, rank: int = 3, subspace: int = 8) -> EdmSpec:
     """The same on a small mixture of Gaussians."""
     return edm(prior="mixture", components=components, rank=rank, subspace=subspace)
+
+
+def along_sigma(kind: str, steps: int, **changes: Any) -> SigmaSamplerSpec:
+    """A sampler over sigma from noise at 20 to 0.01, which asks the network everywhere."""
+    plain: dict[str, Any] = {
+        "jump_steps": 1,
+        "churn": 0.0,
+        "sigma_min": 0.01,
+        "sigma_max": 20.0,
+        "mended_below": 1000.0,
+        "rho": 7.0,
+        "guidance": 1.0,
+        "guide": "unlabelled",
+        "guided_sigma": (),
+        "start": "noise",
+    }
+    return SigmaSamplerSpec(kind=cast(Any, kind), steps=steps, **{**plain, **changes})
 
 
 def unled(denoise: Predict) -> PredictInParts:

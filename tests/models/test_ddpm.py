@@ -11,11 +11,11 @@ from models.diffusion import Draw
 from models.discrete_samplers import looking
 from models.forward import at_step
 from models.noise import ImageNoise
-from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec
 from models.schedule import linear_schedule
 from models.starts import class_moments
 from models.targets import Prediction, Target, min_snr_weight, read_answer, target_of
-from tests.models.processes import ddpm
+from tests.models.processes import along_sigma, ddpm
 
 SPEC = ddpm(100, 0.0001, 0.02)
 SCHEDULE = linear_schedule(100, 0.0001, 0.02)
@@ -192,20 +192,7 @@ def test_sampling_starts_from_the_image_noise_and_draws_nothing_after_the_last_s
 
 
 def test_a_sigma_sampler_is_refused() -> None:
-    sampler = SigmaSamplerSpec(
-        kind="heun",
-        steps=4,
-        jump_steps=1,
-        churn=0.0,
-        sigma_min=0.1,
-        sigma_max=10.0,
-        mended_below=1000.0,
-        rho=7.0,
-        guidance=1.0,
-        guide="unlabelled",
-        guided_sigma=(),
-        start="noise",
-    )
+    sampler = along_sigma("heun", 4, sigma_min=0.1, sigma_max=10.0)
     with pytest.raises(TypeError, match="a DDPM cannot be sampled by heun"):
         Ddpm(nn.Identity(), SPEC).sample(sampler, ImageNoise([1]), torch.tensor([0]))
 

@@ -16,26 +16,13 @@ from models.distillation import SOFTNESS, pseudo_huber
 from models.edm import Edm
 from models.evaluations import evaluations, levels_visited
 from models.noise import ImageNoise
-from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import SamplerSpec
 from models.sigma_levels import sigma_grid
 from models.training import Batch, Learner, build_optimizers, lr_factor, train_steps
-from tests.models.processes import ddpm, edm
+from tests.models.processes import along_sigma, ddpm, edm
 from tests.models.test_training import SPEC, Scaled
 
-WHOLE = SigmaSamplerSpec(
-    kind="unipc",
-    steps=6,
-    jump_steps=1,
-    churn=0.0,
-    sigma_min=0.02,
-    sigma_max=20.0,
-    mended_below=1000.0,
-    rho=7.0,
-    guidance=1.0,
-    guide="unlabelled",
-    guided_sigma=(),
-    start="noise",
-)
+WHOLE = along_sigma("unipc", 6, sigma_min=0.02)
 JUMPING = replace(WHOLE, jump_steps=3)
 TAUGHT = replace(SPEC, steps=10, distil_steps=4, distilled=JUMPING)
 SEEDS, LABELS = [1, 2, 3, 4, 5, 6], torch.tensor([0, 1, 2, 3, 4, 5])

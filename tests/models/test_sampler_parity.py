@@ -18,10 +18,10 @@ from models.edm import Edm
 from models.heun import heun
 from models.multistep_samplers import ADAMS_BASHFORTH, ipndm, unipc
 from models.noise import ImageNoise
-from models.sampler_spec import DiscreteSamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import DiscreteSamplerSpec
 from models.schedule import linear_schedule
 from models.sigma_levels import sigma_grid
-from tests.models.processes import ddpm, edm, unled
+from tests.models.processes import along_sigma, ddpm, edm, unled
 
 SEEDS, LABELS = [3, 14], torch.tensor([0, 0])
 STEPS, START, END = 100, 0.0001, 0.02
@@ -99,20 +99,7 @@ def test_dpmpp_run_with_preconditioning(kind: Literal["dpmpp_2m", "dpmpp_3m"], o
     for t in theirs.timesteps:
         x = theirs.step(ask(theirs.scale_model_input(x, t), t), t, x).prev_sample
     process = Edm(NETWORK, edm())
-    sampler = SigmaSamplerSpec(
-        kind=kind,
-        steps=steps,
-        jump_steps=1,
-        churn=0.0,
-        sigma_min=0.01,
-        sigma_max=40.0,
-        mended_below=1000.0,
-        rho=7.0,
-        guidance=1.0,
-        guide="unlabelled",
-        guided_sigma=(),
-        start="noise",
-    )
+    sampler = along_sigma(kind, steps, sigma_max=40.0)
     result = list(process.sample(sampler, ImageNoise(SEEDS), LABELS))[-1].x
     assert_close(result, x, rtol=1e-5, atol=1e-5)
 

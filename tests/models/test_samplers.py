@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from models.edm import Edm
 from models.evaluations import evaluations, levels_asked, levels_visited
 from models.noise import ImageNoise
 from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec, SigmaSamplerSpec
-from tests.models.processes import ddpm, edm
+from tests.models.processes import along_sigma, ddpm, edm
 
 DDPM = ddpm(12, 0.01, 0.4)
 EDM = edm()
@@ -40,19 +39,8 @@ def discrete(kind: str, guidance: float = 1.0) -> DiscreteSamplerSpec:
 
 
 def continuous(kind: str, guidance: float = 1.0) -> SigmaSamplerSpec:
-    return SigmaSamplerSpec(
-        kind=cast(Any, kind.split("+", maxsplit=1)[0]),
-        steps=6,
-        jump_steps=1,
-        churn=2.0 if kind.endswith("churn") else 0.0,
-        sigma_min=0.01,
-        sigma_max=20.0,
-        mended_below=1000.0,
-        rho=7.0,
-        guidance=guidance,
-        guide="unlabelled",
-        guided_sigma=(),
-        start="noise",
+    return along_sigma(
+        kind.split("+", maxsplit=1)[0], 6, churn=2.0 if kind.endswith("churn") else 0.0, guidance=guidance
     )
 
 
