@@ -94,7 +94,7 @@ def test_a_process_without_a_last_step_reaches_noise(evidence: Evidence) -> None
 
 def test_what_is_asked_is_each_variant_with_the_baseline_and_the_contrasts(evidence: Evidence) -> None:
     def fewer(spec: Variant) -> Variant:
-        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
+        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=4))
 
     build = with_variant(with_course(evidence, "whole", beta_end=0.2), 1, "few", fewer)
     against = {frozenset(("course", name)) for name in ("flagship", "whole", "few")}
@@ -105,7 +105,7 @@ def test_what_is_asked_is_each_variant_with_the_baseline_and_the_contrasts(evide
 
 def test_the_sentence_compares_the_two_with_each_other(evidence: Evidence) -> None:
     def fewer(spec: Variant) -> Variant:
-        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=6))
+        return replace(spec, title="Few", sampling=replace(spec.sampling, steps=4))
 
     build = with_variant(evidence, 1, "few", fewer)
     flagship = build.variants[1]
