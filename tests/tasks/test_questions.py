@@ -140,7 +140,7 @@ def test_variants_that_answer_but_for_how_they_were_computed_are_named(evidence:
 def test_the_number_of_sampling_steps_alone(evidence: Evidence) -> None:
     evidence = by_other_samplers_alone(evidence)
     flagship = evidence.variants[1]
-    fewer = replace(flagship.spec, sampling=replace(flagship.spec.sampling, steps=6))
+    fewer = replace(flagship.spec, sampling=replace(flagship.spec.sampling, steps=4))
     more = replace(evidence, variants=(*evidence.variants, replace(flagship, name="few", spec=fewer)))
     assert keys(evidence) - keys(more) == {"steps"}
 
