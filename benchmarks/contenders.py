@@ -57,12 +57,14 @@ class Contender(Protocol):
     Attributes:
         settings: how it is trained and sampled, in a few words.
         network: whose parameters are counted.
+        fitted_numbers: how many others were learnt from the training images, in closed form.
         batch: training images a step.
         evaluations: how often the network looks at each image that is drawn.
     """
 
     settings: str
     network: nn.Module
+    fitted_numbers: int
     batch: int
     evaluations: int
 

@@ -45,7 +45,7 @@ class NoisePredictor(ABC):
         split = load_split("train")
         self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
         self._order = BatchOrder(len(split), BATCH, setup.params.seed, setup.device)
-        self.network, self.weights = network, list(network.parameters())
+        self.network, self.weights, self.fitted_numbers = network, list(network.parameters()), 0
         self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
         self.settings = f"steps of {self.batch}, {optimizer}, DPM-Solver++(2M)"
         self._setup, self.solver, self._done = setup, solver, 0

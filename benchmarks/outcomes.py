@@ -51,6 +51,7 @@ class Outcome:
         option: of its entry, see :class:`benchmarks.contenders.Entry`.
         settings: see :class:`benchmarks.contenders.Contender`.
         parameters: of its network.
+        fitted_numbers: see :class:`benchmarks.contenders.Contender`.
         evaluations: how often the network looks at each image that is drawn.
         checks: in the order of time.
         images_per_second: of training.
@@ -65,6 +66,7 @@ class Outcome:
     option: str | float
     settings: str
     parameters: int
+    fitted_numbers: int
     evaluations: int
     checks: tuple[Check, ...]
     images_per_second: float

@@ -55,7 +55,7 @@ class Own:
             batches = arm.arrange(batches, class_images(diffusion, split, setup.device))
         learner = Learner(diffusion, self._run.optimizers, training, setup.precision, teacher=self._run.teacher)
         self._steps = train_steps(learner, batches)
-        self.network = diffusion.network
+        self.network, self.fitted_numbers = diffusion.network, diffusion.fitted_numbers
         self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
         self.settings = in_few_words(spec)
 

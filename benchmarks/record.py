@@ -44,7 +44,10 @@ SOUGHT = (
     "since 1000 steps of their own samplers would take hours. benchmarks/diffusers_unet.py and "
     "benchmarks/lucidrains_unet.py name every choice. Each was trained once; intervals are over images."
 )
-SHARES = "The shares are of the GFLOP/s of the flagship's 3x3 convolutions alone, both ways, on the same threads."
+SHARES = (
+    "Behind a plus sign: numbers fitted to the training images in closed form. The shares are of the GFLOP/s of the "
+    "flagship's 3x3 convolutions alone, both ways, on the same threads."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,23 @@ from statistics import median
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.outcomes import TARGETS, Check, Failure, Outcome, Quality, seconds_to
 from benchmarks.samplers import SamplerResult
+from models.evaluations import levels_asked
 from models.intervals import Interval
+from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose first column is text and whose others are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def levels_cell(sampler: SamplerSpec) -> str:
+    """The noise levels sigma at which a sampler asks a network; of one on discrete steps, how many these are."""
+    levels = levels_asked(sampler)
+    if isinstance(sampler, SigmaSamplerSpec):
+        return ", ".join(f"{level:.2g}" for level in levels)
+    return f"{len(levels)} steps"
 
 
 def quality_table(outcomes: Sequence[Outcome], real: Quality) -> str:
@@ -120,7 +130,8 @@ def _precisions(outcomes: Sequence[Outcome]) -> list[str]:
 def _training_row(outcome: Outcome, precisions: Sequence[str]) -> list[str]:
     shares = [f"{outcome.gflops / outcome.convolution_gflops[name]:.0%}" for name in precisions]
     speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
-    return [outcome.name, f"{outcome.parameters:,}", *speed, *shares, f"{outcome.step_memory_mb:.0f}"]
+    size = f"{outcome.parameters:,}" + (f" + {outcome.fitted_numbers:,}" if outcome.fitted_numbers else "")
+    return [outcome.name, size, *speed, *shares, f"{outcome.step_memory_mb:.0f}"]
 
 
 def _training_cost_row(cost: TrainingCost) -> list[str]:

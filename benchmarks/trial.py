@@ -95,6 +95,7 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
         option=entry.option,
         settings=contender.settings,
         parameters=sum(weights.numel() for weights in contender.network.parameters()),
+        fitted_numbers=contender.fitted_numbers,
         evaluations=contender.evaluations,
         checks=tuple(checks),
         images_per_second=median_rate(marks),

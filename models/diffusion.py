@@ -98,6 +98,11 @@ class Diffusion(nn.Module, ABC):
             generator: a CPU generator.
         """
 
+    @property
+    def fitted_numbers(self) -> int:
+        """How many numbers :meth:`fit_prior` learnt: a model's size beside the parameters of its network."""
+        return 0
+
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to what the process noises, float32 (B, 1, 28, 28)."""

@@ -66,6 +66,11 @@ class Edm(Diffusion):
         """Fit the prior to the encoded training images."""
         self.prior.fit(self.encode(images), labels, generator)
 
+    @property
+    def fitted_numbers(self) -> int:
+        """The prior's; see :meth:`models.diffusion.Diffusion.fitted_numbers`."""
+        return self.prior.fitted_numbers
+
     def encode(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 28, 28) to centred, scaled pixels (B, 1, 28, 28)."""
         return ((images.to(torch.float32) - self.pixel_mean) / self.pixel_scale).unsqueeze(1)
@@ -184,7 +189,7 @@ class Edm(Diffusion):
         start = self._start(sampler, noise, labels)
         if sampler.kind in MULTISTEP:
             states = MULTISTEP[sampler.kind](guided_in_parts(predict, labels, guidance), sigmas, start)
-            return jumped(states, sampler.steps - sampler.jump_steps) if sampler.jumps else states
+            return jumped(states, sampler.moves - 1) if sampler.jumps else states
         fresh = partial(_drawn, noise, labels.device)
         return heun(guided(predict, labels, guidance), sigmas, start, fresh, sampler.churn)
 

@@ -89,6 +89,11 @@ class Prior(nn.Module, ABC):
             generator: a CPU generator.
         """
 
+    @property
+    def fitted_numbers(self) -> int:
+        """How many numbers :meth:`fit` learnt."""
+        return 0
+
 
 class IsotropicPrior(Prior):
     """All pixels independent, normal and of equal variance (Karras et al. 2022, table 1)."""
@@ -153,6 +158,11 @@ class MixturePrior(Prior):
         for place, sigma in enumerate(_levels()):
             error = self._denoised(clean + sigma * eps, sigma.expand(len(chosen)), known, keep) - clean
             self.log_errors[place] = error.square().mean().sqrt().log()
+
+    @property
+    def fitted_numbers(self) -> int:
+        """Those of the mixture and of its measured errors."""
+        return sum(tensor.numel() for tensor in self.state_dict().values())
 
     @torch.no_grad()
     def _denoised(self, x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:

@@ -51,6 +51,11 @@ class DiscreteSamplerSpec:
         """False: no model of these is taught to."""
         return False
 
+    @property
+    def moves(self) -> int:
+        """How often an image moves on its way."""
+        return self.steps
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigmaSamplerSpec:
@@ -125,6 +130,11 @@ class SigmaSamplerSpec:
     def jumps(self) -> bool:
         """Whether several steps are taken at once."""
         return self.jump_steps > 1
+
+    @property
+    def moves(self) -> int:
+        """How often an image moves on its way: steps that are taken at once count as one."""
+        return self.steps - self.jump_steps + 1
 
 
 SamplerSpec = DiscreteSamplerSpec | SigmaSamplerSpec

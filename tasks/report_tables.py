@@ -156,7 +156,7 @@ def models_table(evidence: Evidence) -> Markdown:
         (
             variant.spec.title,
             network_name(variant.spec),
-            count(variant.train["parameters"]),
+            _size(variant),
             process_name(variant.spec),
             target_name(variant.spec),
         )
@@ -164,6 +164,12 @@ def models_table(evidence: Evidence) -> Markdown:
     ]
     header = ("Variant", "Network", "Parameters", "Noising", "Predicts")
     return pipe_table(header, rows, (18, 22, 14, 34, 12))
+
+
+def _size(variant: VariantEvidence) -> str:
+    """The parameters of a network, and what was fitted to the images beside it."""
+    fitted = variant.train["fitted_numbers"]
+    return count(variant.train["parameters"]) + (f" + {count(fitted)}" if fitted else "")
 
 
 def training_table(evidence: Evidence) -> Markdown:
@@ -175,9 +181,10 @@ def training_table(evidence: Evidence) -> Markdown:
 
 def _training_row(variant: VariantEvidence, images: int) -> tuple[object, ...]:
     train = variant.train
-    losses = (number(train[key]) for key in ("train_loss_first", "train_loss_final", "val_loss_final"))
+    ends = (number(train[key]) for key in ("train_loss_first", "train_loss_final"))
+    validated = "\u2013" if variant.jumps else number(train["val_loss_final"])
     pace = duration(train["seconds"]), count(train["images_per_second"])
-    return variant.spec.title, count(train["images"]), f"{train['images'] / images:.2f}", *pace, *losses
+    return variant.spec.title, count(train["images"]), f"{train['images'] / images:.2f}", *pace, *ends, validated
 
 
 def sampling_table(evidence: Evidence) -> Markdown:

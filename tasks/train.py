@@ -195,6 +195,7 @@ def publish(variant: str, recorder: Recorder, environment: dict[str, Any]) -> di
     summary = {
         "variant": variant,
         "parameters": parameters,
+        "fitted_numbers": run.ema.model.fitted_numbers,
         "identity": identity,
         "weights_sha256": digest,
         "data_sha256": run.config["data_sha256"],
@@ -211,16 +212,16 @@ def summary_of(recorder: Recorder) -> dict[str, Any]:
     """The figures of a finished run's history."""
     rows, training = recorder.journal.rows, recorder.training
     validated = [row["val_loss"] for row in rows if row["val_loss"] is not None]
-    images = rows[-1]["images"]
+    trained_on = rows[-1]["images"]  # those that a teacher drew too
     return {
         "steps": training.steps,
-        "images": images,
+        "images": trained_on * training.denoising_steps // training.steps,
         "batch": training.batch,
         "train_loss_first": rows[0]["train_loss"],
         **final_loss(rows, training.steps - training.alike(training.steps)),
         "val_loss_final": validated[-1],
         "seconds": rows[-1]["seconds"],
-        "images_per_second": images / max(rows[-1]["seconds"], 1e-3),
+        "images_per_second": trained_on / max(rows[-1]["seconds"], 1e-3),
         "processes": recorder.run.processes,
     }
 

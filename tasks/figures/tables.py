@@ -24,11 +24,12 @@ def write_tables(evidence: Evidence) -> None:
 
 
 def _row(evidence: Evidence, row: Judged) -> dict[str, Any]:
-    trained: dict[str, Any] = dict.fromkeys(("parameters", "images_trained", "seconds", "weights_of"))
+    trained: dict[str, Any] = dict.fromkeys(("parameters", "fitted_numbers", "images_trained", "seconds", "weights_of"))
     for variant in evidence.variants:
         if row.measured and variant.name == row.key:
             train = variant.train
-            trained = {"parameters": train["parameters"], "images_trained": train["images"]}
+            trained = {key: train[key] for key in ("parameters", "fitted_numbers")}
+            trained |= {"images_trained": train["images"]}
             trained |= {"seconds": train["seconds"], "weights_of": train.get("taken_from", variant.name)}
     judged: dict[str, Any] = {"images_judged": row.critic["num_images"]}
     judged |= interval(row.critic["accuracy"]).columns("class_accuracy")

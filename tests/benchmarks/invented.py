@@ -21,6 +21,7 @@ def outcome(
         option=option,
         settings=settings,
         parameters=1_234_567,
+        fitted_numbers=0,
         evaluations=18,
         checks=checks(*points),
         images_per_second=500.0,

@@ -26,7 +26,7 @@ class Time:
 class Patient:
     """A contender whose steps take a time each, until none is left."""
 
-    settings, network, batch, evaluations = "none", nn.Identity(), 10, 1
+    settings, network, batch, evaluations, fitted_numbers = "none", nn.Identity(), 10, 1, 0
 
     def __init__(self, time: Time, seconds: float, steps: int) -> None:
         self.time, self.seconds, self.left = time, seconds, steps

@@ -55,6 +55,14 @@ def test_a_fitted_mixture_is_as_far_off_as_it_says(sigma: float) -> None:
     assert found < 0.9 * precondition(question[1], 0.5).c_out[0].item()
 
 
+def test_the_numbers_of_a_mixture_are_counted() -> None:
+    """A basis, then a share, a place and a covariance of low rank for each of 20 Gaussians, and the errors."""
+    prior = fitted()
+    each = 1 + 20 + (20 * 6 + 6 + 6 + 1)
+    assert prior.fitted_numbers == 784 * 20 + 20 * each + 1 + len(prior.log_errors)
+    assert IsotropicPrior(0.5).fitted_numbers == 0
+
+
 def test_the_error_lies_between_those_measured_and_stays_beyond_the_ends() -> None:
     prior = fitted()
     measured = torch.logspace(-3, 2, len(prior.log_errors))

@@ -235,6 +235,7 @@ def write_variant(name: str, params: Params, supply: Supply) -> None:
     summary = {
         "variant": name,
         "parameters": 1_070_000 if name == "flagship" else 600_000,
+        "fitted_numbers": 2_085_000 if name == "flagship" else 0,
         "steps": steps,
         "images": steps * batch,
         "batch": batch,
