@@ -197,7 +197,8 @@ def page(facts: Facts, trained: list[TrainingSpeed]) -> str:
 From `make gpu`, then `python -m benchmarks.gpu`: training in batches of {facts.batch:,}, in {facts.precision}. The
 product of two matrices of {MATRIX} x {MATRIX} runs at {facts.matrix_gflops / 1e3:.0f} TFLOP/s, the better of the
 network's two sizes of convolution, forward and backward, at {facts.convolution_gflops / 1e3:.0f}. Sampling with
-{facts.evaluations} evaluations, with torch's kernels: {facts.sampled_per_second:,.0f} images/s."""
+{facts.evaluations} evaluations, with torch's kernels, by a network of the same size that is not trained, the best of
+{SAMPLING_ROUNDS} rounds: {facts.sampled_per_second:,.0f} images/s."""
     head = ["kernels", "first step, s", "images/s", "TFLOP/s", "of a matrix product's", "of a convolution's", "GB"]
     table = markdown_table(head, (_cells(row, facts) for row in trained))
     return f"# The flagship on a GPU\n\n{fill(told, 120)}\n\n{table}\n\n{facts.card}; {machine_line()}.\n"

@@ -29,6 +29,7 @@ from tasks.params import Params
 from tasks.precision import chosen_precision
 from tasks.reproducibility import chosen_device
 from tasks.sample import Array, Sampling, balanced_requests, compile_sampling, prepared_sampling, sample_images
+from tasks.side_by_side import in_few_words
 
 RESULTS = Path(__file__).with_name("KERNELS.md")
 ROUNDS = 7
@@ -40,6 +41,7 @@ class Compared:
 
     Attributes:
         title: of the model.
+        settings: in a few words how it is made, trained and sampled.
         evaluations: of the network for an image.
         compiling_s: what the first batch took by compiled kernels, beyond what a batch takes by torch's.
         rates: images a second by torch's kernels and by compiled ones, a pair for each round.
@@ -47,6 +49,7 @@ class Compared:
     """
 
     title: str
+    settings: str
     evaluations: int
     compiling_s: float
     rates: list[tuple[float, float]]
@@ -85,12 +88,13 @@ def compared(variant: str, params: Params, images: int) -> Compared:
     rates = [(slow, fast) for (_, slow), (_, fast) in rounds]
     (plain, _), (made, _) = rounds[0]
     difference = float(np.abs(plain.astype(np.int16) - made).mean())
-    return Compared(spec.title, evaluations(spec.sampling), first[0] - first[1], rates, difference)
+    return Compared(spec.title, in_few_words(spec), evaluations(spec.sampling), first[0] - first[1], rates, difference)
 
 
 def page(found: Sequence[Compared], images: int, precision: str) -> str:
     """The results for people."""
     head = ["", "evaluations", "torch's, images/s", "compiled, images/s", "ratio", "compiling, s", "grey levels apart"]
+    made = "\n".join(f"- {row.title}: {row.settings}." for row in found)
     return f"""# Drawing by compiled kernels
 
 {images:,} images a round by torch's own kernels and by those of `compute.compile`, in {precision}, from
@@ -98,6 +102,8 @@ def page(found: Sequence[Compared], images: int, precision: str) -> str:
 round. Compiling is what the first batch took more, into an empty folder. Pixels have 256 levels of grey.
 
 {markdown_table(head, map(_row, found))}
+
+{made}
 
 {machine_line()}, code {code_mark()}.
 """

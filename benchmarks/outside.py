@@ -15,8 +15,8 @@ from benchmarks.drawers import command_line, enter
 from benchmarks.drawing import drawn_in_time
 from benchmarks.limits import require, require_balanced
 from benchmarks.machine import code_mark, machine_line
-from benchmarks.outside_judges import outside_judges
-from benchmarks.tables import fid_cell, markdown_table
+from benchmarks.outside_judges import HELD_BACK, outside_judges
+from benchmarks.tables import fid_cell, levels_cell, markdown_table
 from flows.environment import log_to_stderr
 from flows.stage import guarded, single_builder
 from models.evaluations import evaluations
@@ -32,10 +32,10 @@ from tasks.paths import metrics_file
 from tasks.redrawn import Bench, Row
 from tasks.reproducibility import prepare_compute
 from tasks.sample import Array, balanced_requests, prepared_sampling
+from tasks.side_by_side import in_few_words
 
 RESULTS = Path(__file__).with_name("OUTSIDE.md")
-HELD_BACK = "a network of wide kernels"
-"""The judge that had no part in choosing the flagship's settings."""
+MADE = ("", "made by", "asked at sigma", "evaluations", "training, s", "images/s")
 SHARES = ("precision", "recall", "density", "coverage")
 
 
@@ -45,6 +45,8 @@ class Drawn:
 
     Attributes:
         title: of the model.
+        settings: in a few words how it is made, trained and sampled.
+        asked_at: noise levels at which its network is asked, in words.
         training_s: seconds that its training took.
         evaluations: of the network for each image.
         images_per_second: drawn, after a first batch that is not counted.
@@ -53,6 +55,8 @@ class Drawn:
     """
 
     title: str
+    settings: str
+    asked_at: str
     training_s: float
     evaluations: int
     images_per_second: float
@@ -92,7 +96,8 @@ def drawn_by(variant: str, params: Params, images: int) -> Drawn:
     found, rate = drawn_in_time(sampling, labels, seeds)
     sys.stderr.write(f"{spec.title}: {images:,} images drawn, {rate:.0f}/s\n")
     training_s = float(read_json(metrics_file("train", variant))["seconds"])
-    return Drawn(spec.title, training_s, evaluations(spec.sampling), rate, found, labels)
+    settings, asked_at = in_few_words(spec), levels_cell(spec.sampling)
+    return Drawn(spec.title, settings, asked_at, training_s, evaluations(spec.sampling), rate, found, labels)
 
 
 def judged_by(judge: Judge, drawn: Sequence[Drawn], params: Params) -> dict[str, Row]:
@@ -118,25 +123,28 @@ def references() -> str:
 
 def page(drawn: Sequence[Drawn], said: Mapping[str, Mapping[str, Row]], held_to: str, confidence: float) -> str:
     """The results for people."""
-    speeds = (
-        [each.title, f"{each.training_s:.0f}", f"{each.evaluations}", f"{each.images_per_second:.0f}"] for each in drawn
-    )
     tables = "\n".join(f"## By {judge}\n\n{_judged_table(rows)}\n" for judge, rows in said.items())
     told = f"""\
 From `python -m benchmarks.outside`: {len(drawn[0].labels):,} images of each model, equally many of every class, drawn
 by its own sampler, and as many test images, held to {held_to} by {len(said)} classifiers that no stage of the pipeline
-knows. The flagship's settings were chosen by all of them but {HELD_BACK}, which had no part in any choice. Each has a
-scale of its own, whose lower end the real images tell. Precision, recall, density and coverage compare equally many
-images; intervals are of {confidence:.0%}, over images. Each model was trained once."""
+knows. The flagship's settings were chosen with the figures of all of them in sight but those of {HELD_BACK},
+which was trained after the last choice. Each has a scale of its own, whose lower end the real images tell. Precision,
+recall, density and coverage compare equally many images; intervals are of {confidence:.0%}, over images. Each model
+was trained once."""
     return f"""# Judged by classifiers beside the critic
 
 {fill(told, 120)}
 
-{markdown_table(["", "training, s", "evaluations", "images/s"], speeds)}
+{markdown_table(MADE, map(_made, drawn))}
 
 {tables}
 {machine_line()}, code {code_mark()}.
 """
+
+
+def _made(model: Drawn) -> list[str]:
+    figures = f"{model.evaluations}", f"{model.training_s:.0f}", f"{model.images_per_second:.0f}"
+    return [model.title, model.settings, model.asked_at, *figures]
 
 
 def _judged_table(rows: Mapping[str, Row]) -> str:

@@ -34,5 +34,6 @@ def test_both_kinds_of_kernels_draw_alike_and_the_compilers_time_is_told(
 
 def test_the_page_tells_medians_and_how_far_the_ratio_went() -> None:
     rates = [(400.0, 600.0), (500.0, 550.0), (300.0, 480.0)]
-    row = page([Compared("Flagship", 3, 21.4, rates, 0.113)], 1000, "bfloat16").splitlines()
+    row = page([Compared("Flagship", "8 channels", 3, 21.4, rates, 0.113)], 1000, "bfloat16").splitlines()
     assert "| Flagship | 3 | 400 | 550 | 1.50 (1.10 to 1.60) | 21 | 0.11 |" in row
+    assert "- Flagship: 8 channels." in row
