@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import IntegrityError
 from tasks.evidence import Evidence, Json
@@ -40,9 +41,22 @@ def in_few_words(spec: Variant) -> str:
 
 
 def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
-    """The titles of the models that this build describes otherwise than those of their names were when measured."""
-    kept = [variant for variant in evidence.variants if variant.name in found["variants"]]
-    return [variant.spec.title for variant in kept if described(variant.spec) != found["variants"][variant.name]]
+    """The titles of the models that this build describes otherwise than those of their names were when measured.
+
+    What is off or empty counts as not said: settings come and go between versions, and one that nobody uses does
+    nothing.
+    """
+    told = {variant.name: said(found["variants"].get(variant.name)) for variant in evidence.variants}
+    kept = [variant for variant in evidence.variants if told[variant.name]]
+    return [variant.spec.title for variant in kept if said(described(variant.spec)) != told[variant.name]]
+
+
+def said(settings: Any) -> Any:
+    """Settings without those that are off or empty, at any depth; as JSON has them."""
+    if not isinstance(settings, dict):
+        return settings
+    kept = {key: said(value) for key, value in settings.items()}
+    return {key: value for key, value in kept.items() if value}
 
 
 def described(spec: Variant) -> Json:

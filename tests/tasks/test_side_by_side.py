@@ -9,7 +9,7 @@ from tasks.errors import IntegrityError
 from tasks.evidence import read_evidence
 from tasks.figures.side_by_side import draw_side_by_side, time_to_quality
 from tasks.files import write_json
-from tasks.side_by_side import SUMMARY
+from tasks.side_by_side import SUMMARY, described, measured_otherwise, said
 from tests.tasks.report_workspace import COMPARED, build_workspace
 
 
@@ -44,3 +44,15 @@ def test_a_comparison_of_another_version_is_refused(
     write_json(SUMMARY, {**whole, "rows": rows})
     with pytest.raises(IntegrityError, match=f"does not tell {lacking}"):
         draw_side_by_side(evidence, tmp_path)
+
+
+def test_a_setting_that_is_off_is_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that is gone since, or one that another version of the project did not have yet."""
+    monkeypatch.chdir(tmp_path)
+    evidence = read_evidence(build_workspace().variants)
+    flagship = described(evidence.variants[1].spec)
+    older = {**said(flagship), "training": {**flagship["training"], "gone_since": 0, "distilled": None}}
+    newer = {**older, "training": {**older["training"], "gone_since": 1}}
+    assert "distil_steps" not in said(flagship)["training"]
+    for settings, titles in ((older, []), (newer, ["Flagship"])):
+        assert measured_otherwise({"variants": {"flagship": settings}}, evidence) == titles
