@@ -1,10 +1,10 @@
 """A sampler's last steps, taken at once by a model that was taught to (Luhman and Luhman 2021; Salimans and Ho 2022).
 
-A trained denoiser D and a sampler without fresh noise make one picture of each start. A student, which goes on from D's
-weights, is shown the noisy image x at level sigma that the sampler comes by, and learns to answer with that picture: it
-jumps. (Steps that look back depend on earlier answers too, of which x tells most.) Where the sampler asks before, the
-student learns to answer as D does, since a network that is taught one thing alone forgets the other. It is then sampled
-likewise, down to sigma, where its answer is the picture.
+A trained denoiser D and a sampler without fresh noise make one picture of each start. A student, which goes on from the
+weights whose average D is, is shown the noisy image x at level sigma that the sampler comes by, and learns to answer
+with that picture: it jumps. (Steps that look back depend on earlier answers too, of which x tells most.) Where the
+sampler asks before, the student learns to answer as D does, since a network that is taught one thing alone forgets the
+other. It is then sampled likewise, down to sigma, where its answer is the picture.
 """
 
 from collections.abc import Iterator

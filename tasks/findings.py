@@ -121,7 +121,7 @@ def _number_known(value: Interval) -> str:
 def validation_finding(evidence: Evidence) -> Finding:
     """Whether the validation loss falls from the first snapshot to the end; not answered where these are the same."""
     source = evidence.source_variant()
-    parts = [_validation_text(evidence, variant) for variant in evidence.trained()]
+    parts = [_validation_text(evidence, variant) for variant in evidence.trained() if not variant.jumps]
     text = (
         f"From the first snapshot to the end. {'; '.join(parts)}. One run a model, always on the same held-out "
         "images with the same noise; these figures have no interval."

@@ -6,6 +6,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
 from tasks.files import Arrays, write_arrays
 from tasks.params import Compute
 from tasks.paths import artifact
@@ -32,20 +33,31 @@ def draw_progress_grids(variant: str, spec: Variant, compute: Compute, seed: int
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: the weights or a snapshot were altered, or belongs to another network or process.
+        IntegrityError: the weights or a snapshot were altered, or belong to another network or process, or were taught
+            otherwise.
     """
     labels, seeds = balanced_requests(GRID_PER_CLASS, seed)
     result = prepared_sampling(variant, spec, len(labels), compute)  # altered weights are refused before anything slow
-    # By an early state, weights before it would be led away from better ones, and its own from themselves
-    sampler = spec.sampling.unguided if spec.sampling.guide == "early" else spec.sampling
     images = []
     snapshots = kept_snapshots(variant, spec)
     for step, digest in track(snapshots.items(), len(snapshots), f"sampling {variant} through training"):
         diffusion = load_snapshot(variant, spec, step, digest).to(result.device)
-        images.append(sample_images(replace(result, diffusion=diffusion, sampler=sampler), labels, seeds))
+        sampling = replace(result, diffusion=diffusion, sampler=sampler_at(step, spec))
+        images.append(sample_images(sampling, labels, seeds))
     grids = {"images": np.stack(images), "steps": np.array(list(snapshots), dtype=np.int64), "labels": labels}
     write_arrays(artifact(variant, "progress.npz"), grids)
     return grids
+
+
+def sampler_at(step: int, spec: Variant) -> SamplerSpec:
+    """A variant's sampler, as far as the weights after so many steps of its training can follow it.
+
+    Before its lessons a model takes every step by itself. And by an early state nothing is led: weights before that
+    would be led away from better ones, and its own from themselves.
+    """
+    sampler = spec.sampling.unguided if spec.sampling.guide == "early" else spec.sampling
+    untaught = step <= spec.training.denoising_steps
+    return replace(sampler, jump_steps=1) if isinstance(sampler, SigmaSamplerSpec) and untaught else sampler
 
 
 progress_grids_task = task(name="progress-grids", cache_policy=NO_CACHE)(draw_progress_grids)

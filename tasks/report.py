@@ -308,7 +308,7 @@ def _reverse_readings(recognition: pd.DataFrame, confidence: float) -> dict[str,
         return settling_text(reverse_rows(recognition, name), confidence)
 
     def looks(variant: VariantEvidence) -> str:
-        return looks_text(reverse_rows(recognition, variant.name), variant.spec.sampling.steps)
+        return looks_text(reverse_rows(recognition, variant.name), variant.spec.sampling.moves)
 
     worst_case = f"{50 * (half.high - half.low):.0f}"
     return {"paths": paths, "worst_case": worst_case, "settling": settling, "looks": looks}

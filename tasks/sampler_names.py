@@ -19,7 +19,7 @@ def sampler_name(sampler: SamplerSpec) -> str:
         "ipndm": "iPNDM",
         "unipc": "UniPC",
     }
-    return f"{names[sampler.kind]}{', then a jump' if sampler.jumps else ''}"
+    return f"{names[sampler.kind]}{' and a jump' if sampler.jumps else ''}"
 
 
 def guide_name(sampler: SamplerSpec) -> str:

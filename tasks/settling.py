@@ -118,7 +118,7 @@ def looks_text(rows: pd.DataFrame, steps: int) -> str:
 
     Args:
         rows: of one variant along the reverse process.
-        steps: that it takes.
+        steps: that it takes, a jump as one.
     """
     every = rows["position"].nunique() == steps + 1  # with the noise that it starts from
     return f"after each of its {count(steps)} reverse steps" if every else "after every tenth of the reverse steps"

@@ -110,7 +110,7 @@ def _late(evidence: Evidence) -> str:
     return (
         "\n\nThe prior first: the steps at noise above which the model's own sampler does not ask its network are "
         "taken by the prior's guess alone, and are no evaluations. Without these words a sampler from noise asks the "
-        "network at every step."
+        "network at every step, at strong noise too, whether or not its training showed it such."
     )
 
 

@@ -60,14 +60,16 @@ def load_model(variant: str, spec: Variant, device: torch.device) -> Diffusion:
 
     Raises:
         MissingResourceError: it has not been trained.
-        IntegrityError: the weights were altered, or belong to another network or process.
+        IntegrityError: the weights were altered, or belong to another network or process, or were taught otherwise.
     """
     card = checked_card(variant, spec)
     return load_weights(artifact(variant, WEIGHTS), card["weights_sha256"], variant, spec).to(device)
 
 
 def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
-    """A variant's card, if it tells of the network and process described.
+    """A variant's card, if it tells of the network and process described, and of what that model is to be taught.
+
+    An answer of weights that were taught to jump is a picture, where that of others is the mean of many.
 
     Args:
         variant: its name.
@@ -75,11 +77,14 @@ def checked_card(variant: str, spec: Variant) -> dict[str, Any]:
 
     Raises:
         MissingResourceError: the variant has not been trained.
-        IntegrityError: it was trained with another network or process, or its card was altered.
+        IntegrityError: it was trained with another network or process, or taught otherwise, or its card was altered.
     """
     card = read_card(variant)
-    wanted = as_json({"network": asdict(spec.network), "process": asdict(spec.process)})
-    different = differing_keys(wanted, {key: card["config"][key] for key in wanted})
+    config, distilled = card["config"], spec.training.distilled
+    taught = as_json(asdict(distilled)) if distilled else None
+    wanted = {**as_json({"network": asdict(spec.network), "process": asdict(spec.process)}), "distilled": taught}
+    made = {"network": config["network"], "process": config["process"], "distilled": config["training"]["distilled"]}
+    different = differing_keys(wanted, made)
     if different:
         what = f"was trained under another configuration ({', '.join(different[:3])})"
         raise IntegrityError(str(artifact(variant, WEIGHTS)), what, "the one of params.yaml", f"rerun train@{variant}")

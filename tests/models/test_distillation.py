@@ -52,6 +52,7 @@ def test_a_sampler_that_jumps_leaves_out_the_levels_it_jumps_over() -> None:
     assert levels_visited(WHOLE) == levels[:-1]
     assert levels_visited(JUMPING) == levels[:4]
     assert (evaluations(WHOLE), evaluations(JUMPING)) == (6, 4)
+    assert (WHOLE.moves, JUMPING.moves) == (6, 4)
     assert evaluations(replace(JUMPING, mended_below=levels[2])) == 2
 
 

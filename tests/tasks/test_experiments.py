@@ -127,7 +127,7 @@ def test_what_jumps_take_is_said_beside_what_they_give(evidence: Evidence) -> No
 
     build = with_variant(evidence, 1, "student", taught)
     sweep = build.variants[2].sweep
-    jumps = {**sweep["rows"][0], "sampler": "UniPC, then a jump", "evaluations": 2}
+    jumps = {**sweep["rows"][0], "sampler": "UniPC and a jump", "evaluations": 2}
     rows = {**sweep, "rows": [jumps]}
     student = replace(build.variants[2], sample={**build.variants[2].sample, "evaluations": 2}, sweep=rows)
     build = replace(build, variants=(*build.variants[:2], student))

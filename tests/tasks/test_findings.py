@@ -170,6 +170,17 @@ def test_a_validation_loss_seen_once_has_not_fallen(evidence: Evidence) -> None:
     assert escape("A single snapshot shows no change.") in found.text
 
 
+def test_a_model_that_was_taught_to_jump_has_no_validation_loss(evidence: Evidence) -> None:
+    course, flagship = evidence.variants
+    jumping = replace(flagship.spec.sampling, jump_steps=2)
+    training = replace(flagship.spec.training, distil_steps=10, distilled=jumping)
+    student = replace(flagship.spec, title="Student", training=training, sampling=jumping)
+    taught = replace(flagship, spec=student)
+    told = findings.validation_finding(replace(evidence, variants=(course, flagship, taught))).text
+    assert escape("Flagship: ") in told
+    assert "Student" not in told
+
+
 def test_validation_losses_are_of_as_many_images_as_there_are(evidence: Evidence) -> None:
     few = replace(evidence, prepare={**evidence.prepare, "counts": {"train": [60] * 10, "val": [40] * 10}})
     assert escape("on 400 images") in findings.validation_finding(few).text

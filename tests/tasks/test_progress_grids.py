@@ -17,9 +17,10 @@ from tasks.precision import autocast
 from tasks.progress_grids import draw_progress_grids
 from tasks.sample import Sampling, balanced_requests, sample_images
 from tasks.seeds import derived_seed
+from tasks.snapshots import kept_snapshots, load_snapshot
 from tasks.train import run_training
 from tasks.weights import load_model
-from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, FLAGSHIP, SEED, STUDENT, VARIANTS
 
 DEVICE = torch.device("cpu")
 LABELS, SEEDS = balanced_requests(2, SEED)
@@ -69,6 +70,18 @@ def test_another_sampler_draws_other_grids_from_the_same_training(workspace: Pat
     before = draw_progress_grids("flagship", FLAGSHIP, CPU, SEED)["images"]
     after = draw_progress_grids("flagship", other, CPU, SEED)["images"]
     assert not np.array_equal(before[-1], after[-1])
+
+
+def test_a_student_jumps_only_where_it_has_been_taught_to(workspace: Path) -> None:
+    spec = replace(STUDENT, training=replace(STUDENT.training, distil_steps=4))
+    run_training("student", spec, CPU, SEED)
+    grids = draw_progress_grids("student", spec, CPU, SEED)
+    kept = kept_snapshots("student", spec)
+    assert grids["steps"].tolist() == list(kept) == [0, 4, 8, 12]
+    for place, (step, sampler) in enumerate(zip(kept, [FLAGSHIP.sampling] * 3 + [STUDENT.sampling], strict=True)):
+        model = load_snapshot("student", spec, step, kept[step])
+        sampling = Sampling(model, sampler, 20, DEVICE, autocast(CPU, DEVICE))
+        np.testing.assert_array_equal(grids["images"][place], sample_images(sampling, LABELS, SEEDS))
 
 
 def test_an_altered_snapshot_stops_the_stage_before_its_metrics(

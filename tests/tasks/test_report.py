@@ -186,7 +186,7 @@ def test_a_model_that_was_taught_to_jump_says_so_where_its_loss_changes(
     monkeypatch.chdir(workspace[0])
     params = workspace[1]
     flagship = params.variants["flagship"]
-    jumping = replace(flagship.sampling, jump_steps=2)
+    jumping = replace(flagship.sampling, steps=11, jump_steps=2)
     training = replace(flagship.training, steps=700, distil_steps=200, distilled=jumping)
     assert "Taught to jump" not in source_of(params)
     taught = replace(flagship, training=training, sampling=jumping)
@@ -195,8 +195,14 @@ def test_a_model_that_was_taught_to_jump_says_so_where_its_loss_changes(
     level = sigma_grid(jumping.steps, jumping.sigma_min, jumping.sigma_max, jumping.rho)[-3]
     learnt = f"take the last 2 of the {jumping.steps} steps of its sampler at once, from \u03c3 = {level:.2g} on."
     assert f"Flagship learnt in 200 steps of 700 to {learnt}" in source.replace("\\", "")
-    assert "Its last step is a jump." in source
+    assert "after each of its 10 reverse steps. Its last step is a jump." in source
     assert "\n\n## How many evaluations an image needs" in source
+    assert "it has no validation loss, since it is no denoiser any more" in source
+    images = 64 * params.variants["flagship"].training.steps
+    (row,) = (line for line in unescaped(source).splitlines() if line.startswith(f"| Flagship | {images:,} |"))
+    assert row.endswith("| \u2013 |")
+    assert "At the end Flagship is no denoiser any more" in source
+    assert "Up to step 500 Flagship takes every step of its sampler by itself here" in source
 
 
 def test_grids_of_a_model_that_an_early_state_guides_are_said_to_be_without_it(

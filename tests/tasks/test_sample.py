@@ -21,11 +21,15 @@ from tasks.params import Compute, Sample
 from tasks.precision import autocast
 from tasks.sample import Sampling, balanced_requests, blocks, compile_sampling, run_sampling, sample_images
 from tasks.train import run_training
+from tasks.variants import Variant
 from tasks.weights import load_model
-from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, SEED, VARIANTS
+from tests.tasks.small_variants import COURSE, CPU, CPU_BFLOAT16, FLAGSHIP, JUMPING, SEED, STUDENT, VARIANTS
 
 DEVICE = torch.device("cpu")
 SAMPLE = Sample(per_class=10, batch=40, trajectory_per_class=1)
+FARTHER = replace(JUMPING, jump_steps=3)
+LEAPING = replace(STUDENT, training=replace(STUDENT.training, distilled=FARTHER), sampling=FARTHER)
+"""Taught to take three steps at once, not two."""
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -157,6 +161,16 @@ def test_weights_of_another_network_are_refused(workspace: Path) -> None:
     wider = replace(COURSE, network=replace(COURSE.network, channels=(16, 16, 16)))
     with pytest.raises(IntegrityError, match=r"network\.channels"):
         run_sampling("course", wider, SAMPLE, CPU, SEED)
+
+
+@pytest.mark.parametrize(("trained", "drawn"), [(STUDENT, FLAGSHIP), (FLAGSHIP, STUDENT), (STUDENT, LEAPING)])
+def test_weights_that_were_taught_otherwise_are_refused(trained: Variant, drawn: Variant, workspace: Path) -> None:
+    """Where a model was not taught to jump its answer is the mean of many pictures, and where it was it is one."""
+    run_training("taught", trained, CPU, SEED)
+    with pytest.raises(IntegrityError, match=r"another configuration \(distilled.*; do rerun train@taught"):
+        run_sampling("taught", drawn, SAMPLE, CPU, SEED)
+    assert not Path("artifacts/taught/samples.npz").exists()
+    run_sampling("taught", trained, SAMPLE, CPU, SEED)
 
 
 def test_the_same_image_has_the_same_seed_in_every_variant_and_sample_size() -> None:

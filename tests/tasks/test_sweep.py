@@ -369,7 +369,8 @@ def test_the_text_claims_no_more_than_the_widened_intervals_say() -> None:
     assert said(("A from noise, the prior first", 5, 5, 8.0)).endswith(
         "Fewer than 18 are all found worse.\n\nThe prior first: the steps at noise above which the model\u2019s own "
         "sampler does not ask its network are taken by the prior\u2019s guess alone, and are no evaluations. Without "
-        "these words a sampler from noise asks the network at every step."
+        "these words a sampler from noise asks the network at every step, at strong noise too, whether or not its "
+        "training showed it such."
     )
 
 

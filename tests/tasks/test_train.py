@@ -100,6 +100,12 @@ def test_a_stopped_run_continues_to_the_same_bits(
         assert sha256_file(Path("artifacts/parts") / name) == sha256_file(Path("artifacts/whole") / name)
 
 
+def test_images_that_a_teacher_drew_are_none_of_those_seen(workspace: Path) -> None:
+    summary = run_training("student", STUDENT, CPU, SEED)
+    assert summary["images"] == STUDENT.training.denoising_steps * 16 == 96
+    assert summary["images_per_second"] == pytest.approx(STUDENT.training.steps * 16 / summary["seconds"])
+
+
 @pytest.mark.slow
 def test_a_run_killed_three_times_at_random_moments_reaches_the_same_bits(workspace: Path) -> None:
     program = textwrap.dedent(
