@@ -16,7 +16,7 @@ report: .venv/.runtime ## Build the report on Fashion-MNIST: the course's model 
 	@python -m tasks.config
 	@python -m flows.pipeline
 
-full: .venv/.runtime ## Build the report with the experiments of profiles/full.yaml, in builds/full (about 95 minutes on 2 cores)
+full: .venv/.runtime ## Build the report with the experiments of profiles/full.yaml, in builds/full (about 100 minutes on 2 cores)
 	@python -m tasks.config full
 	@python -m flows.pipeline --profile full
 

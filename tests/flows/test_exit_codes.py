@@ -147,7 +147,7 @@ def damaged_samples() -> Work:
 
 def trained(network: torch.nn.Module) -> None:
     """Leave a finished training's weights and card."""
-    config = {"network": asdict(COURSE.network), "process": asdict(COURSE.process)}
+    config = {name: asdict(getattr(COURSE, name)) for name in ("network", "process", "training")}
     save_model("course", network, {"config": json.loads(json.dumps(config)), "snapshots": []})
 
 

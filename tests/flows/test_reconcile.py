@@ -116,7 +116,7 @@ def test_a_new_checkpoint_does_not_get_the_scores_of_the_old_ones_images(
     assert reconcile() == 1
     assert sorted(run.data.params["training.lr"] for run in runs("train")) == ["0.001", "0.002"]
     assert [run.data.params["training.lr"] for run in runs("score")] == ["0.001"]
-    assert "sample@course is left out, artifacts/course/model.safetensors has been made anew" in caplog.text
+    assert "sample@course is left out, params.yaml: variants.course.training has changed" in caplog.text
 
 
 def said_by_the_program(*options: str) -> str:
