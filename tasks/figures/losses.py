@@ -22,7 +22,7 @@ def draw_losses(evidence: Evidence, folder: Path) -> None:
     for page in pages_of_panels(evidence.trained(), "losses", 2.7):
         for axes, variant in page.panels:
             _curves(axes, variant, tints[variant.name])
-            axes.set_xlabel("training images seen")
+            axes.set_xlabel("images trained on")
         page.first.set_ylabel("loss")
         save_plot(page.figure, folder, page.name)
 
