@@ -9,6 +9,7 @@ from benchmarks.samplers import SamplerResult
 from models.evaluations import levels_asked
 from models.intervals import Interval
 from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
+from tasks.wording import size_text
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -130,7 +131,7 @@ def _precisions(outcomes: Sequence[Outcome]) -> list[str]:
 def _training_row(outcome: Outcome, precisions: Sequence[str]) -> list[str]:
     shares = [f"{outcome.gflops / outcome.convolution_gflops[name]:.0%}" for name in precisions]
     speed = [f"{outcome.images_per_second:.0f}", f"{1000 * outcome.gflop_per_image:.0f}", f"{outcome.gflops:.0f}"]
-    size = f"{outcome.parameters:,}" + (f" + {outcome.fitted_numbers:,}" if outcome.fitted_numbers else "")
+    size = size_text(outcome.parameters, outcome.fitted_numbers)
     return [outcome.name, size, *speed, *shares, f"{outcome.step_memory_mb:.0f}"]
 
 

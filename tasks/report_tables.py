@@ -27,6 +27,7 @@ from tasks.wording import (
     number_interval,
     percent,
     percent_interval,
+    size_text,
 )
 
 MIN_WIDTH = 6
@@ -156,7 +157,7 @@ def models_table(evidence: Evidence) -> Markdown:
         (
             variant.spec.title,
             network_name(variant.spec),
-            _size(variant),
+            size_text(variant.train["parameters"], variant.train["fitted_numbers"]),
             process_name(variant.spec),
             target_name(variant.spec),
         )
@@ -164,12 +165,6 @@ def models_table(evidence: Evidence) -> Markdown:
     ]
     header = ("Variant", "Network", "Parameters", "Noising", "Predicts")
     return pipe_table(header, rows, (18, 22, 14, 34, 12))
-
-
-def _size(variant: VariantEvidence) -> str:
-    """The parameters of a network, and what was fitted to the images beside it."""
-    fitted = variant.train["fitted_numbers"]
-    return count(variant.train["parameters"]) + (f" + {count(fitted)}" if fitted else "")
 
 
 def training_table(evidence: Evidence) -> Markdown:

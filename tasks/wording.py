@@ -87,6 +87,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def size_text(parameters: int, fitted_numbers: int) -> str:
+    """A model's size: the parameters of its network and, where there are any, the numbers fitted in closed form."""
+    return count(parameters) + (f" + {count(fitted_numbers)}" if fitted_numbers else "")
+
+
 def evaluations_text(number: int) -> str:
     """So many evaluations of a network: ``1 evaluation`` or ``1,000 evaluations``."""
     return f"{count(number)} evaluation{'' if number == 1 else 's'}"

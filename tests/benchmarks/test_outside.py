@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from benchmarks import outside, outside_judges
 from benchmarks.outside import Drawn, drawn_by, page, references
-from benchmarks.outside_judges import FEATURES, MAKERS, Halved, ResidualBlock, fitted
+from benchmarks.outside_judges import FEATURES, HELD_BACK, MAKERS, Halved, ResidualBlock, fitted
 from benchmarks.outside_judges import outside_judges as judges_of
 from tasks.config import PARAMS as PARAMS_FILE
 from tasks.dataset import load_split
@@ -57,6 +57,10 @@ def test_a_judge_is_the_same_every_time_and_the_global_generator_stays(workspace
 def test_what_is_halved_leaves_out_the_last_of_an_odd_number(side: int) -> None:
     x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     assert torch.equal(Halved()(x), F.max_pool2d(x, 2))
+
+
+def test_the_judge_that_was_held_back_is_one_of_them() -> None:
+    assert HELD_BACK in MAKERS
 
 
 def test_a_block_whose_way_says_nothing_passes_its_map_on() -> None:
