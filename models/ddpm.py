@@ -16,6 +16,7 @@ from models.forward import at_step, predict_x0, q_sample
 from models.guidance import guidance_of, guided
 from models.noise import ImageNoise
 from models.pixels import from_signed, to_signed
+from models.predictions import for_each
 from models.sampler_spec import DiscreteSamplerSpec, SamplerSpec
 from models.schedule import build_schedule
 from models.spec import DdpmSpec
@@ -77,6 +78,11 @@ class Ddpm(Diffusion):
         snr = at_step(self.schedule.snr, t, x0).flatten()
         return min_snr_weight(self.spec.target, snr, self.spec.min_snr_gamma) * error
 
+    def answer(self, xt: Tensor, t: float, labels: Tensor, keep: Tensor) -> Tensor:
+        """What the network makes of images that are all at one step; see :data:`models.guidance.Conditional`."""
+        answer: Tensor = self.network(xt, for_each(t, xt), labels, keep)
+        return answer
+
     def sample(
         self,
         sampler: SamplerSpec,
@@ -90,13 +96,13 @@ class Ddpm(Diffusion):
             raise TypeError(f"a DDPM cannot be sampled by {sampler.kind}")
 
         def draw() -> Tensor:
-            return noise.draw().to(labels.device)
+            return noise.draw().to(labels.device, non_blocking=True)
 
         schedule = self.schedule.respaced(sampler.steps)
         if guide is not None and not isinstance(guide, Ddpm):
             raise TypeError("a DDPM cannot be guided by a model of another process")
-        predict = guided(self.network, labels, guidance_of(sampler, None if guide is None else guide.network))
-        look = looking(predict, self.spec.target, schedule)
+        guidance = guidance_of(sampler, None if guide is None else guide.answer)
+        look = looking(guided(self.answer, labels, guidance), self.spec.target, schedule)
         step = remove_noise if sampler.kind == "ddpm" else partial(ddim_step, eta=sampler.eta)
         start = draw()
         if sampler.start == "moments":

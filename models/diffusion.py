@@ -70,7 +70,8 @@ class Diffusion(nn.Module, ABC):
 
     The network is called ``network(x, level, labels, keep)`` with x (B, 1, 28, 28), the process's own encoding of the
     level (B,), int64 labels (B,) and keep (B,) in {0, 1}, where 0 hides the label; it returns (B, 1, 28, 28). What
-    the process needs beside the weights is kept in buffers, so ``state_dict`` is complete.
+    the process learnt beside the weights is kept in buffers, so ``state_dict`` is complete; the rest follows from its
+    description.
 
     Args:
         network: the network.

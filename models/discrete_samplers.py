@@ -89,12 +89,12 @@ def looking(predict: Predict, target: Target, schedule: NoiseSchedule) -> Look:
     """A network's sight of images on a schedule.
 
     Args:
-        predict: the network, told the schedule's ``timestep``.
+        predict: the network, told the schedule's ``timestep``; all images are at the same.
         target: what it answers.
         schedule: the noise schedule, whole or respaced.
     """
 
     def look(xt: Tensor, t: Tensor) -> Prediction:
-        return read_answer(target, predict(xt, schedule.timestep[t].to(xt)), xt, t, schedule)
+        return read_answer(target, predict(xt, float(schedule.timestep[t[0]])), xt, t, schedule)
 
     return look

@@ -19,8 +19,9 @@ from models.multistep_samplers import dpmpp_2m, dpmpp_3m, ipndm, unipc
 from models.noise import ImageNoise
 from models.pixels import HALF
 from models.preconditioning import c_noise
+from models.predictions import for_each
 from models.priors import build_prior
-from models.sampler_spec import STRONGEST, SamplerSpec, SigmaSamplerSpec
+from models.sampler_spec import SamplerSpec, SigmaSamplerSpec
 from models.sigma_levels import sampler_grid, sigma_at, within
 from models.spec import EdmSpec
 from models.starts import ClassMoments
@@ -107,16 +108,14 @@ class Edm(Diffusion):
     def mended_up_to(self, strongest: float) -> Conditional:
         """D where the noise is at most so strong, and the prior's guess alone above, which asks no network.
 
-        Where the noise is strong the network has next to nothing to mend. All images have the same level; a GPU is
-        waited for to learn it, unless a network is asked everywhere.
+        Where the noise is strong the network has next to nothing to mend.
         """
-        if strongest >= STRONGEST:
-            return self.denoise
 
-        def answer(x: Tensor, sigma: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
-            if within(sigma[0].item(), (0.0, strongest)):
-                return self.denoise(x, sigma, labels, keep)
-            guess: Tensor = self.prior(x, sigma, labels, keep).x0
+        def answer(x: Tensor, sigma: float, labels: Tensor, keep: Tensor) -> Tensor:
+            told = for_each(sigma, x)
+            if within(sigma, (0.0, strongest)):
+                return self.denoise(x, told, labels, keep)
+            guess: Tensor = self.prior(x, told, labels, keep).x0
             return guess
 
         return answer
@@ -137,9 +136,9 @@ class Edm(Diffusion):
         look = guided_in_parts(self.mended_up_to(sampler.mended_below), labels, guidance_of(sampler, None))
         seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
-        def noted(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor | None]:
+        def noted(x: Tensor, sigma: float) -> tuple[Tensor, Tensor | None]:
             x0, nudge = look(x, sigma)
-            seen.append((x, sigma, x0))
+            seen.append((x, for_each(sigma, x), x0))
             return x0, nudge
 
         start = self._start(sampler, ImageNoise(seeds.tolist()), labels)
@@ -199,7 +198,7 @@ class Edm(Diffusion):
 
 
 def _drawn(noise: ImageNoise, device: torch.device) -> Tensor:
-    return noise.draw().to(device)
+    return noise.draw().to(device, non_blocking=True)
 
 
 def _over_sigma(sampler: SamplerSpec) -> SigmaSamplerSpec:

@@ -20,7 +20,7 @@ def at_step(coefficients: Tensor, t: Tensor, like: Tensor) -> Tensor:
         Shape (B, 1, 1, 1).
     """
     there = coefficients.to(t.device, non_blocking=True)  # fetching t instead would wait for all that a GPU has to do
-    return there[t].to(like).view(-1, 1, 1, 1)
+    return there[t].to(like, non_blocking=True).view(-1, 1, 1, 1)
 
 
 def q_sample(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.predictions import Predict, PredictInParts
+from models.predictions import Predict, PredictInParts, for_each
 from models.sampler_spec import SamplerSpec
 from models.sigma_levels import within
 
-Conditional = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(x (B, 1, H, W), level (B,), labels (B,), keep (B,)) -> prediction (B, 1, H, W); keep 0 hides the label."""
+Conditional = Callable[[Tensor, float, Tensor, Tensor], Tensor]
+"""(x (B, 1, H, W), level of all, labels (B,), keep (B,)) -> prediction (B, 1, H, W); keep 0 hides the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def guided(predict: Conditional, labels: Tensor, guidance: Guidance) -> Predict:
     """The guided prediction as one; arguments as for :func:`guided_in_parts`."""
     in_parts = guided_in_parts(predict, labels, guidance)
 
-    def whole(x: Tensor, level: Tensor) -> Tensor:
+    def whole(x: Tensor, level: float) -> Tensor:
         prediction, nudge = in_parts(x, level)
         return prediction if nudge is None else prediction + nudge
 
@@ -74,8 +74,7 @@ def guided_in_parts(predict: Conditional, labels: Tensor, guidance: Guidance) ->
         guidance: see there.
 
     Returns:
-        A function that never records gradients: c and (g - 1) * (c - w), or one prediction and None. With an interval
-        it asks for the level of the first image, for which a GPU is waited for; in sampling all images have the same.
+        A function that never records gradients: c and (g - 1) * (c - w), or one prediction and None.
     """
     known = _once(predict, labels, keep=1.0)
     if guidance.scale == 1.0:
@@ -86,8 +85,8 @@ def guided_in_parts(predict: Conditional, labels: Tensor, guidance: Guidance) ->
     both = _doubled(predict, labels) if guidance.guide is None else _beside(worse, known)
 
     @torch.no_grad()
-    def led(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor | None]:
-        if guidance.interval is not None and not within(level[0].item(), guidance.interval):
+    def led(x: Tensor, level: float) -> tuple[Tensor, Tensor | None]:
+        if guidance.interval is not None and not within(level, guidance.interval):
             return known(x, level), None
         without, knowing = (answer.to(x.dtype) for answer in both(x, level))
         return knowing, (guidance.scale - 1.0) * (knowing - without)
@@ -95,14 +94,14 @@ def guided_in_parts(predict: Conditional, labels: Tensor, guidance: Guidance) ->
     return led
 
 
-Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Pair = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """(x, level) -> the worse prediction and the one that knows the class."""
 
 
 def _once(predict: Conditional, labels: Tensor, keep: float) -> Predict:
     @torch.no_grad()
-    def once(x: Tensor, level: Tensor) -> Tensor:
-        return predict(x, level, labels, torch.full_like(level, keep))
+    def once(x: Tensor, level: float) -> Tensor:
+        return predict(x, level, labels, for_each(keep, x))
 
     return once
 
@@ -110,9 +109,9 @@ def _once(predict: Conditional, labels: Tensor, keep: float) -> Predict:
 def _doubled(predict: Conditional, labels: Tensor) -> Pair:
     """Both predictions of one network, from one batch of twice the size."""
 
-    def doubled(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        keep = torch.cat([torch.zeros_like(level), torch.ones_like(level)])
-        both = predict(torch.cat([x, x]), torch.cat([level, level]), torch.cat([labels, labels]), keep)
+    def doubled(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        keep = torch.cat([for_each(0.0, x), for_each(1.0, x)])
+        both = predict(torch.cat([x, x]), level, torch.cat([labels, labels]), keep)
         without, knowing = both.chunk(2)
         return without, knowing
 
@@ -120,7 +119,7 @@ def _doubled(predict: Conditional, labels: Tensor) -> Pair:
 
 
 def _beside(worse: Predict, known: Predict) -> Pair:
-    def beside(x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    def beside(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         return worse(x, level), known(x, level)
 
     return beside

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.predictions import DrawNoise, Predict, levels
+from models.predictions import DrawNoise, Predict
 from models.sigma_levels import churned
 
 
@@ -36,12 +36,12 @@ def heun(
         sigma = churned(level, churn, total)
         if churn > 0.0:
             x = x + math.sqrt(sigma**2 - level**2) * noise()
-        x0 = denoise(x, levels(sigma, x))
+        x0 = denoise(x, sigma)
         yield SampleStep(index, total, sigma, x, x0)
         slope = (x - x0) / sigma
         euler = x + (following - sigma) * slope
         if following > 0.0:
-            ahead = (euler - denoise(euler, levels(following, x))) / following
+            ahead = (euler - denoise(euler, following)) / following
             x = x + (following - sigma) * 0.5 * (slope + ahead)
         else:
             x = euler

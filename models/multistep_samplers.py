@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from models.diffusion import SampleStep
-from models.predictions import PredictInParts, levels
+from models.predictions import PredictInParts
 
 ADAMS_BASHFORTH = {
     1: (1.0,),
@@ -116,7 +116,7 @@ def multistep(
     total = len(sigmas) - 1
     made: list[Evaluation] = []
     for index, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
-        now = Evaluation(sigma, x, *look(x, levels(sigma, x)))
+        now = Evaluation(sigma, x, *look(x, sigma))
         made = [now, *made][: min(order, total - index)]
         seen = recall(made)
         yield SampleStep(index, total, sigma, x, seen[0].x0)
@@ -152,7 +152,7 @@ def unipc(look: PredictInParts, sigmas: Sequence[float], x: Tensor) -> Iterator[
     total = len(sigmas) - 1
     made: list[Evaluation] = []
     for index, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
-        now = Evaluation(sigma, x, *look(x, levels(sigma, x)))
+        now = Evaluation(sigma, x, *look(x, sigma))
         if made:  # the step is corrected as it was begun
             x = advance_unipc(told_anew(made), sigma, now.as_at(made[0]).x0)
             now = replace(now, x=x)

@@ -11,16 +11,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Predict = Callable[[Tensor, Tensor], Tensor]
-"""(x (B, 1, H, W), level (B,)) -> prediction (B, 1, H, W): the noise eps or the clean images x0."""
+Predict = Callable[[Tensor, float], Tensor]
+"""(x (B, 1, H, W), level of all) -> prediction (B, 1, H, W): the noise eps or the clean images x0."""
 
-PredictInParts = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+PredictInParts = Callable[[Tensor, float], tuple[Tensor, Tensor | None]]
 """The same, with what guidance adds to the prediction on its own; None where guidance does not act."""
 
 DrawNoise = Callable[[], Tensor]
 """The next standard normal noise, shape (B, 1, H, W), on the device of the images."""
 
 
-def levels(sigma: float, x: Tensor) -> Tensor:
-    """The same level for every image, shape (B,)."""
-    return torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
+def for_each(value: float, x: Tensor) -> Tensor:
+    """The same number for every image, as networks are told levels and masks, shape (B,)."""
+    return torch.full((len(x),), value, dtype=x.dtype, device=x.device)

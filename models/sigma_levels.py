@@ -17,8 +17,8 @@ COSINE_RANGE = (1e-2, 1e2)
 LARGEST_CHURN = math.sqrt(2.0) - 1.0
 """No step adds more noise than there is (Karras et al. 2022, algorithm 2)."""
 
-SLACK = 1e-5
-"""How far beyond an end of an interval a level counts as on it: levels are powers of roots, rounded to float32."""
+SLACK = 1e-9
+"""How far beyond an end of an interval a level counts as on it, since levels are powers of roots."""
 
 
 def sigma_at(share: float, spec: EdmSpec) -> float:

@@ -64,7 +64,7 @@ def along_sigma(kind: str, steps: int, **changes: Any) -> SigmaSamplerSpec:
 def unled(denoise: Predict) -> PredictInParts:
     """A denoiser to which guidance adds nothing."""
 
-    def look(x: Tensor, level: Tensor) -> tuple[Tensor, None]:
+    def look(x: Tensor, level: float) -> tuple[Tensor, None]:
         return denoise(x, level), None
 
     return look

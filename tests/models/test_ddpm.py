@@ -104,8 +104,8 @@ def test_step_parity_with_diffusers(t: int) -> None:
 def test_generate_samples_visits_every_step_from_the_last_to_the_first() -> None:
     told: list[float] = []
 
-    def predict(x: Tensor, level: Tensor) -> Tensor:
-        told.append(level[0].item())
+    def predict(x: Tensor, level: float) -> Tensor:
+        told.append(level)
         return 0.1 * x
 
     steps = list(

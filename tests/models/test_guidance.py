@@ -19,7 +19,7 @@ from tests.tasks.small_variants import COURSE, FLAGSHIP
 Kind = Literal["dpmpp_2m", "dpmpp_3m", "ipndm", "unipc"]
 
 LABELS = torch.tensor([2, 5, 7])
-LEVEL = torch.tensor([0.5, 0.5, 0.5])
+LEVEL = 0.5
 
 
 class Counting:
@@ -28,9 +28,9 @@ class Counting:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, level: float, labels: Tensor, keep: Tensor) -> Tensor:
         self.batches.append(len(x))
-        return x.sin() + level.view(-1, 1, 1, 1) + (keep * (labels + 1)).view(-1, 1, 1, 1)
+        return x.sin() + level + (keep * (labels + 1)).view(-1, 1, 1, 1)
 
 
 def images() -> Tensor:
@@ -62,8 +62,8 @@ def test_other_values_follow_the_formula(g: float) -> None:
 def test_predictions_in_bfloat16_are_combined_in_float32(g: float) -> None:
     x = images()
 
-    def rounded(*arguments: Tensor) -> Tensor:
-        return Counting()(*arguments).bfloat16()
+    def rounded(x: Tensor, level: float, labels: Tensor, keep: Tensor) -> Tensor:
+        return Counting()(x, level, labels, keep).bfloat16()
 
     u, c = unconditional(x).bfloat16().float(), conditional(x).bfloat16().float()
     found = guided(rounded, LABELS, Guidance(g))(x, LEVEL)
@@ -82,7 +82,7 @@ def test_guiding_the_noise_equals_guiding_the_clean_image() -> None:
     """x0 = x - sigma * eps is affine in eps, and the weights g and 1 - g add to one."""
     x = images()
 
-    def denoise(x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+    def denoise(x: Tensor, level: float, labels: Tensor, keep: Tensor) -> Tensor:
         return x - 0.5 * Counting()(x, level, labels, keep)
 
     assert_close(
@@ -100,7 +100,7 @@ def test_no_gradients_are_recorded(g: float) -> None:
 class Worse(Counting):
     """A worse model: half of every prediction."""
 
-    def __call__(self, x: Tensor, level: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, level: float, labels: Tensor, keep: Tensor) -> Tensor:
         return 0.5 * super().__call__(x, level, labels, keep)
 
 

@@ -61,13 +61,15 @@ def test_images_are_encoded_and_decoded_where_they_are(variant: str) -> None:
 
 
 def from_noise(kind: Any, guidance: float, jump_steps: int = 1) -> SamplerSpec:
+    """Over sigma a sampler that asks the prior alone above some level, and is guided between two, if at all."""
     if kind in ("ddpm", "ddim"):
         assert isinstance(COURSE.sampling, DiscreteSamplerSpec)
         return replace(COURSE.sampling, kind=kind, steps=10 if kind == "ddpm" else 4, guidance=guidance)
     assert isinstance(FLAGSHIP.sampling, SigmaSamplerSpec)
     churn = 1.0 if kind == "heun" else 0.0
     sampler = replace(FLAGSHIP.sampling, kind=kind, churn=churn, start="noise", sigma_max=20.0, guidance=guidance)
-    return replace(sampler, jump_steps=jump_steps)
+    between = (0.1, 1.0) if guidance > 1.0 else ()
+    return replace(sampler, jump_steps=jump_steps, mended_below=3.0, guided_sigma=between)
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,16 @@ UNIPC = remembering(unipc)
 SOLVERS: list[Solver] = [plain_heun, *map(remembering, (dpmpp_2m, dpmpp_3m, ipndm)), UNIPC]
 
 
-def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+def denoise(x: Tensor, sigma: float) -> Tensor:
     """E[x0 | x] of x = x0 + sigma * eps."""
-    sigma = sigma.view(-1, 1, 1, 1)
     return (STD**2 * x + sigma**2 * MEAN) / (STD**2 + sigma**2)
 
 
-def best_eps(schedule: NoiseSchedule) -> Callable[[Tensor, Tensor], Tensor]:
+def best_eps(schedule: NoiseSchedule) -> Predict:
     """E[eps | x_t], for a schedule that is not respaced."""
 
-    def predict(x: Tensor, level: Tensor) -> Tensor:
-        abar = schedule.abar[level.long()].view(-1, 1, 1, 1)
+    def predict(x: Tensor, level: float) -> Tensor:
+        abar = schedule.abar[int(level)]
         variance = abar * STD**2 + 1.0 - abar
         return (1.0 - abar).sqrt() * (x - abar.sqrt() * MEAN) / variance
 

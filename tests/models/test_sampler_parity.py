@@ -41,9 +41,9 @@ class Bend(nn.Module):
 NETWORK = Bend()
 
 
-def ask(x: Tensor, level: Tensor) -> Tensor:
-    """The fake network as diffusers' loop calls it, with one level for all images."""
-    return NETWORK(x, level.to(x).expand(len(x)), LABELS, torch.ones(len(x)))
+def ask(x: Tensor, level: Tensor | float) -> Tensor:
+    """The fake network as diffusers' loop and ours call it, with one level for all images."""
+    return NETWORK(x, torch.as_tensor(level).to(x).expand(len(x)), LABELS, torch.ones(len(x)))
 
 
 def ours(kind: str, steps: int, eta: float) -> Tensor:

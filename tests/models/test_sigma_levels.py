@@ -44,7 +44,8 @@ def test_churn_is_shared_among_the_steps_and_capped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "lies"), [(0.1, True), (1.0, True), (0.3, True), (0.0999, False), (1.001, False), (1.0 + 1e-7, True)]
+    ("level", "lies"),
+    [(0.1, True), (1.0, True), (0.3, True), (0.0999, False), (1.001, False), (1.0 + 1e-7, False), (1.0 + 1e-12, True)],
 )
 def test_the_ends_of_an_interval_are_part_of_it(level: float, lies: bool) -> None:
     assert within(level, (0.1, 1.0)) == lies
