@@ -1,8 +1,8 @@
 """What the report says of copies of training images."""
 
-from models.intervals import Interval
-from tasks.comparisons import difference
-from tasks.evidence import Evidence, Json, Judged, VariantEvidence, interval
+from models.intervals import Interval, wilson
+from tasks.comparisons import difference, joint_confidence
+from tasks.evidence import Evidence, Json, Judged, interval
 from tasks.report_tables import name_of, pipe_table
 from tasks.wording import Markdown, count, escape, listed, number, percent_interval
 
@@ -17,17 +17,25 @@ def memorisation_table(evidence: Evidence) -> Markdown:
     return pipe_table(header, [*rows, _row(real, evidence.references["memorisation"])])
 
 
-def memorisation_text(evidence: Evidence) -> Markdown:
-    """Whether a variant makes more copies than real test images are taken for."""
-    real = interval(evidence.references["memorisation"]["copies"])
-    suspects = [variant.spec.title for variant in evidence.variants if difference(_copies(variant), real).low > 0]
+def memorisation_text(evidence: Evidence, confidence: float) -> Markdown:
+    """Whether a variant makes more copies than real test images are taken for.
+
+    Args:
+        evidence: what the build measured.
+        confidence: that no innocent variant is named.
+    """
+    joint = joint_confidence(len(evidence.variants), confidence)
+    real = _copies(evidence.references, joint)
+    suspects = [it.spec.title for it in evidence.variants if difference(_copies(it.evaluate, joint), real).low > 0]
     if suspects:
         return escape(f"More copies than among real test images: {listed(suspects)}.")
     return escape("No model has resolvably more copies than there are among real test images.")
 
 
-def _copies(variant: VariantEvidence) -> Interval:
-    return interval(variant.evaluate["memorisation"]["copies"])
+def _copies(judged: Json, confidence: float) -> Interval:
+    """The share of copies among images that were judged, with an interval of this confidence."""
+    images = judged["num_images"]
+    return wilson(round(judged["memorisation"]["copies"]["value"] * images), images, confidence)
 
 
 def _row(row: Judged, block: Json) -> tuple[object, ...]:

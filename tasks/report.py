@@ -287,7 +287,7 @@ def _readings(measured: Measured, confidence: float) -> dict[str, Any]:
         "unrecognised": class_findings.unrecognised_text(evidence),
         "shared": model_findings.shared_text(evidence),
         "brightness": brightness_rows(evidence, measured.brightness),
-        "memorisation": memorisation_text(evidence),
+        "memorisation": memorisation_text(evidence, confidence),
         "memorisation_table": lambda: memorisation_table(evidence),
         "loss_quality": findings.loss_quality_finding(evidence),
         "gate_text": gate_finding(evidence).text,
