@@ -82,6 +82,7 @@ def summary(results: Results) -> dict[str, Any]:
         "precision": circumstances.precision,
         "confidence": circumstances.confidence,
         "variants": circumstances.variants,
+        "parameters": {it.option: it.parameters for it in results.outcomes if it.option in circumstances.variants},
         "real": results.real.fid.to_json(),
         "seconds": results.limits.seconds,
         "images": results.limits.images,

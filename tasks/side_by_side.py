@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import IntegrityError
-from tasks.evidence import Evidence, Json
+from tasks.evidence import Evidence, Json, VariantEvidence
 from tasks.files import as_json, read_json
 from tasks.sampler_names import sampler_name
 from tasks.variants import WATCHING, Variant
 
 SUMMARY = Path("benchmarks/results/summary.json")
 """Written by ``make bench``; it names the machine that it was measured on."""
-TOLD = frozenset({"machine", "precision", "confidence", "variants", "real", "seconds", "images", "targets", "rows"})
+TOLD = frozenset(
+    {"machine", "precision", "confidence", "variants", "parameters", "real", "seconds", "images", "targets", "rows"}
+)
 ROW = frozenset({"name", "settings", "images_per_second", "looks", "times", "fid", "judged"})
 """What is read of it, and of each contender's row."""
 
@@ -41,14 +43,18 @@ def in_few_words(spec: Variant) -> str:
 
 
 def measured_otherwise(found: Json, evidence: Evidence) -> list[str]:
-    """The titles of the models that this build describes otherwise than those of their names were when measured.
+    """The titles of the models that this build describes or builds otherwise than those of their names when measured.
 
     What is off or empty counts as not said: settings come and go between versions, and one that nobody uses does
-    nothing.
+    nothing. A network that the code builds otherwise from the same settings shows in the number of its parameters.
     """
-    told = {variant.name: said(found["variants"].get(variant.name)) for variant in evidence.variants}
-    kept = [variant for variant in evidence.variants if told[variant.name]]
-    return [variant.spec.title for variant in kept if said(described(variant.spec)) != told[variant.name]]
+    measured = {name: (said(settings), found["parameters"].get(name)) for name, settings in found["variants"].items()}
+    known = [variant for variant in evidence.variants if variant.name in measured]
+    return [variant.spec.title for variant in known if _measurable(variant) != measured[variant.name]]
+
+
+def _measurable(variant: VariantEvidence) -> tuple[Any, int]:
+    return said(described(variant.spec)), variant.train["parameters"]
 
 
 def said(settings: Any) -> Any:

@@ -325,6 +325,7 @@ COMPARED = {
     "precision": "float32",
     "confidence": 0.95,
     "variants": {},
+    "parameters": {},
     "real": {"value": 0.5, "low": 0.25, "high": 0.75},
     "seconds": 600.0,
     "images": 1000,

@@ -264,7 +264,8 @@ def test_a_model_that_was_measured_otherwise_is_named(tmp_path: Path, monkeypatc
     renamed = replace(own, title="Another name")
     faster = replace(own, training=replace(own.training, lr=2.0 * own.training.lr))
     for spec, says in ((own, False), (renamed, False), (faster, True)):
-        write_json(SUMMARY, {**read_json(SUMMARY), "variants": {"flagship": described(spec)}})
+        told = {"variants": {"flagship": described(spec)}, "parameters": {"flagship": 1_070_000}}
+        write_json(SUMMARY, {**read_json(SUMMARY), **told})
         assert (said in source_of(params)) == says
 
 

@@ -54,5 +54,17 @@ def test_a_setting_that_is_off_is_as_good_as_none(tmp_path: Path, monkeypatch: p
     older = {**said(flagship), "training": {**flagship["training"], "gone_since": 0, "distilled": None}}
     newer = {**older, "training": {**older["training"], "gone_since": 1}}
     assert "distil_steps" not in said(flagship)["training"]
+    size = evidence.variants[1].train["parameters"]
     for settings, titles in ((older, []), (newer, ["Flagship"])):
-        assert measured_otherwise({"variants": {"flagship": settings}}, evidence) == titles
+        found = {"variants": {"flagship": settings}, "parameters": {"flagship": size}}
+        assert measured_otherwise(found, evidence) == titles
+
+
+def test_a_network_that_was_built_otherwise_shows_in_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    evidence = read_evidence(build_workspace().variants)
+    flagship = evidence.variants[1]
+    size = flagship.train["parameters"]
+    for sizes, titles in (({"flagship": size}, []), ({"flagship": size + 640}, ["Flagship"]), ({}, ["Flagship"])):
+        found = {"variants": {"flagship": described(flagship.spec)}, "parameters": sizes}
+        assert measured_otherwise(found, evidence) == titles
