@@ -27,6 +27,7 @@ from models.diffusion import Diffusion
 from models.ema import Ema
 from models.evaluations import evaluations
 from models.training import Learner, build_optimizers, train_steps
+from models.training_spec import MOST
 from tasks.batches import training_batches
 from tasks.compilation import compile_network
 from tasks.config import load_params
@@ -42,8 +43,6 @@ from tasks.variants import Variant
 
 RESULTS = Path(__file__).with_name("GPU.md")
 MATRIX = 8192
-LONGEST = 10_000_000
-"""Steps that no training here gets to."""
 SECONDS = 10.0
 """Of training for each rate, after its first step."""
 SAMPLING_ROUNDS = 3
@@ -113,7 +112,7 @@ class GpuBench:
 
     def training(self, kernels: str, prepare: Callable[[Diffusion], None]) -> TrainingSpeed:
         """Time training after ``prepare`` did what it wants to the model."""
-        diffusion, spec = self.diffusion(), replace(self.variant.training, steps=LONGEST)
+        diffusion, spec = self.diffusion(), replace(self.variant.training, steps=MOST)
         ema = Ema(diffusion, spec.ema_lag)
         prepare(diffusion)
         batches = training_batches(diffusion, self.split, spec, self.params.seed, 0, self.device)

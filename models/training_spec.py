@@ -6,6 +6,9 @@ from typing import Any, ClassVar, Literal
 from models.sampler_spec import SigmaSamplerSpec
 from models.spec import STRICT, require
 
+MOST = 9_999_999
+"""Steps, and whatever is counted in them: seven digits, as in the names of checkpoints, which are sorted by them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSpec:
@@ -46,9 +49,9 @@ class TrainingSpec:
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch", "snapshots", "validation_images"):
-            require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
+            require(1 <= getattr(self, key) <= MOST, key, f"a number from 1 to {MOST}")
         for key in ("log_every", "validate_every", "checkpoint_every"):
-            require(1 <= getattr(self, key) <= 10_000_000, key, "a number from 1 to 10000000")
+            require(1 <= getattr(self, key) <= MOST, key, f"a number from 1 to {MOST}")
         require(self.snapshots <= self.steps, "snapshots", "at most the number of steps")
         require(0.0 < self.lr <= 1.0, "lr", "a number above 0, at most 1")
         decays = all(0.0 <= beta < 1.0 for beta in self.adam_betas)
