@@ -76,7 +76,8 @@ class Muon(torch.optim.Optimizer):
 
     A kernel counts as the matrix of its first dimension against all others: (outputs, inputs * height * width), for a
     transposed convolution (inputs, outputs * height * width). Matrices are orthogonalised together. The
-    step of an r x c matrix is scaled by sqrt(max(1, r / c)).
+    step of an r x c matrix is scaled by sqrt(max(1, r / c)), where r are meant to be outputs: so that of a transposed
+    convolution that widens its maps is shorter by the root of its outputs over its inputs than Jordan's rule has it.
 
     Args:
         params: parameters of two or more dimensions, or groups of them; see :func:`split_parameters`.

@@ -1,4 +1,7 @@
-"""Kernels made to measure by torch's compiler, which fuses what lies between the convolutions; kept between builds."""
+"""Kernels made to measure by torch's compiler, which fuses what lies between the convolutions; kept between builds.
+
+On a GPU some are picked by their speed, so where they are made anew, others may win, which round otherwise.
+"""
 
 import os
 import shutil

@@ -21,7 +21,8 @@ def prepare_compute(compute: Compute) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(compute.threads)
     keep_freed_memory()
-    # The same as torch.use_deterministic_algorithms(True), which loads torch's compiler, a second of every stage.
+    # As torch.use_deterministic_algorithms(True) does, which also loads torch's compiler, a second of every stage, to
+    # forbid it to time kernels against each other. Where it does so, what it picked is kept; see tasks/compilation.py.
     torch.set_deterministic_debug_mode("error")
     # A check of torch's own, at 3 % of the time of training; nothing here reads memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

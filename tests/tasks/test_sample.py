@@ -1,5 +1,6 @@
 """Samples are balanced, repeat exactly, depend on their own seed alone, and come from unaltered weights."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
@@ -15,6 +16,7 @@ from models.build import build_diffusion
 from models.diffusion import SampleStep
 from models.edm_unet import EdmUNet
 from models.spec import CourseUNetSpec
+from tasks.compilation import COMPILED
 from tasks.errors import IntegrityError, MissingResourceError
 from tasks.files import read_arrays, sha256_file
 from tasks.params import Compute, Sample
@@ -57,6 +59,25 @@ def test_an_image_depends_on_its_seed_alone(variant: str, compute: Compute, work
     spec = VARIANTS[variant]
     run_training(variant, spec, compute, SEED)
     sampling = Sampling(load_model(variant, spec, DEVICE), spec.sampling, 40, DEVICE, autocast(compute, DEVICE))
+    assert_each_depends_on_its_seed(sampling)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler needs a C++ compiler")
+@pytest.mark.parametrize("compute", [CPU, CPU_BFLOAT16], ids=attrgetter("precision"))
+def test_so_it_does_when_kernels_are_compiled(
+    compute: Compute, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    run_training("flagship", FLAGSHIP, compute, SEED)
+    model = load_model("flagship", FLAGSHIP, DEVICE)
+    sampling = Sampling(model, FLAGSHIP.sampling, 40, DEVICE, autocast(compute, DEVICE))
+    compile_sampling(sampling)
+    assert_each_depends_on_its_seed(sampling)
+    assert any((workspace / COMPILED).rglob("*.cpp"))
+
+
+def assert_each_depends_on_its_seed(sampling: Sampling) -> None:
     labels, seeds = balanced_requests(4, SEED)
     together = sample_images(sampling, labels, seeds)
     shuffled = np.random.default_rng(0).permutation(40)[:17]

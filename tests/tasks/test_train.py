@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 
 from models.build import build_diffusion
+from tasks.compilation import COMPILED
 from tasks.dataset import load_split
 from tasks.errors import ConfigError, DivergedError, IntegrityError, StoppedError
 from tasks.files import read_json, sha256_file, write_json
@@ -86,6 +87,18 @@ DROPOUT = replace(FLAGSHIP, network=replace(FLAGSHIP.network, dropout=0.3))
 def test_a_stopped_run_continues_to_the_same_bits(
     spec: Variant, number: int, compute: Compute, workspace: Path
 ) -> None:
+    assert_continues_to_the_same_bits(spec, number, compute)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler needs a C++ compiler")
+def test_so_it_does_when_kernels_are_compiled(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert_continues_to_the_same_bits(FLAGSHIP, signal.SIGTERM, replace(CPU, compile=True))
+    assert any((workspace / COMPILED).rglob("*.cpp"))
+
+
+def assert_continues_to_the_same_bits(spec: Variant, number: int, compute: Compute) -> None:
     whole = run_training("whole", spec, compute, SEED)
     for step in (4, 8):
         sink = SignalAt(step, number)
