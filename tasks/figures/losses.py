@@ -1,4 +1,4 @@
-"""Losses against images seen and against the noise level, one panel a training: their scales cannot be compared."""
+"""Losses against images trained on and against the noise level, a panel a training: their scales cannot be compared."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tasks.paths import artifact
 
 
 def draw_losses(evidence: Evidence, folder: Path) -> None:
-    """Training and validation loss by images seen.
+    """Training and validation loss by images trained on.
 
     Writes ``losses-<k>.svg`` and ``losses-<k>.png``. Both axes are logarithmic, since most of the fall is early.
     """

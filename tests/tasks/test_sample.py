@@ -68,7 +68,7 @@ def test_an_image_depends_on_its_seed_alone(variant: str, compute: Compute, work
 def test_so_it_does_when_kernels_are_compiled(
     compute: Compute, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(workspace / COMPILED))
     run_training("flagship", FLAGSHIP, compute, SEED)
     model = load_model("flagship", FLAGSHIP, DEVICE)
     sampling = Sampling(model, FLAGSHIP.sampling, 40, DEVICE, autocast(compute, DEVICE))
