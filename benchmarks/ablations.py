@@ -32,6 +32,7 @@ from benchmarks.tables import markdown_table
 from benchmarks.unfinished import Unfinished
 from flows.environment import die_with_parent, prepare_environment
 from flows.stage import CommandLine, guarded, single_builder
+from models.evaluations import evaluations
 from tasks.config import load_params
 from tasks.errors import MissingResourceError, TryAgainError
 from tasks.files import require_file, sha256_file, write_text
@@ -208,13 +209,13 @@ def trained(arm: Arm, repeat: int, size: Size) -> Trained:
     while own.step(0.0):
         pass
     seconds = time.monotonic() - start
-    return Trained(arm.name, repeat, seconds, own.evaluations, figures_of(own, setup, size.images))
+    return Trained(arm.name, repeat, seconds, evaluations(spec.sampling), figures_of(own, setup, size.images))
 
 
 def figures_of(own: Own, setup: Setup, images: int) -> dict[str, float]:
     """The critic's figures of a trained variant's images, drawn in blocks of ``sample.batch``."""
     referee = Referee(setup.params, images)
-    found = referee.bench.figures(referee.bench.look(*referee.images_of(own)))
+    found = referee.bench.figures(referee.bench.look(*referee.images_by(own.draw)))
     return {name: float(found[name]) for name in FIGURES}
 
 

@@ -1,6 +1,6 @@
 """Who is compared, and what is asked of each: a new peer is one class in a file of its own and a line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Protocol
@@ -51,6 +51,10 @@ def setup_of(params: Params) -> Setup:
     return Setup(params, device, chosen_precision(params.compute, device), autocast(params.compute, device))
 
 
+Draw = Callable[[Array, Array], Tensor]
+"""(classes int64 [N], image seeds int64 [N]) -> images uint8 (N, 28, 28)."""
+
+
 class Contender(Protocol):
     """A model in training.
 
@@ -59,23 +63,20 @@ class Contender(Protocol):
         network: whose parameters are counted.
         fitted_numbers: how many others were learnt from the training images, in closed form.
         batch: training images a step.
-        evaluations: how often the network looks at each image that is drawn.
+        samplers: by how often the network looks at each image, the ways to draw; the best of several counts.
     """
 
     settings: str
     network: nn.Module
     fitted_numbers: int
     batch: int
-    evaluations: int
+    samplers: Mapping[int, Draw]
 
     def step(self, share: float) -> bool:
         """Take a training step, when a share of the time is gone; false where none is left to take."""
 
     def loss(self) -> Tensor:
         """Mean loss of a training batch, with its graph, so that its operations can be counted."""
-
-    def draw(self, labels: Array, seeds: Array) -> Tensor:
-        """Images uint8 (N, 28, 28) for classes and image seeds int64 [N], by the contender's own sampler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ class Entry:
 
 RATES = (1e-4, 5e-4, 1e-3)
 """Tried of every other library; the first is that of the libraries' own example and trainer."""
+SAMPLING_STEPS = (8, 12, 20)
+"""Of their solver, tried at each check.
+
+After 300 s of training the network of diffusers had an FID of 12.9 by 8 steps, 15.9 by 20 and 17.4 by 40, and that of
+denoising-diffusion-pytorch 40.0 by 5 steps, 24.0 by 8 and 26.3 by 20 (1,000 images each).
+"""
 ENTRIES = (
     Entry("flagship", "own", "flagship"),
     Entry("course", "own", "course"),

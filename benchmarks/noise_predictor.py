@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from benchmarks.contenders import Setup
+from benchmarks.contenders import SAMPLING_STEPS, Setup
 from models.noise import ImageNoise
 from models.pixels import from_signed, to_signed
 from models.sigma_levels import sigma_grid
@@ -24,7 +25,6 @@ at 5e-4 it had an FID of 57, where in batches of 16 it had 31. What 900 s do is 
 which it saw 97,280 images, batches of 64 came to 15.7, and on a busy one, with 44,112 images, batches of 16 to 19.1.
 """
 TIMES = 1000
-SAMPLING_STEPS = 20
 STRONGEST = 164.0
 """Noise from which to draw where a schedule ends in more: what diffusers advises for cosine ones, e^5.1."""
 RHO = 7.0
@@ -46,7 +46,8 @@ class NoisePredictor(ABC):
         self._images, self._labels = split.images.to(setup.device), split.labels.to(setup.device)
         self._order = BatchOrder(len(split), BATCH, setup.params.seed, setup.device)
         self.network, self.weights, self.fitted_numbers = network, list(network.parameters()), 0
-        self.batch, self.evaluations = min(BATCH, len(split)), SAMPLING_STEPS
+        self.batch = min(BATCH, len(split))
+        self.samplers = {steps: partial(self.draw, steps) for steps in SAMPLING_STEPS}
         self.settings = f"steps of {self.batch}, {optimizer}, DPM-Solver++(2M)"
         self._setup, self.solver, self._done = setup, solver, 0
 
@@ -84,10 +85,10 @@ class NoisePredictor(ABC):
             return self.error(x0, eps, times, self._labels[chosen])
 
     @torch.no_grad()
-    def draw(self, labels: Array, seeds: Array) -> Tensor:
-        """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights."""
+    def draw(self, steps: int, labels: Array, seeds: Array) -> Tensor:
+        """See :data:`benchmarks.contenders.Draw`; drawn from the averaged weights in so many steps."""
         device, solver = self._setup.device, self.solver
-        solver.set_timesteps(timesteps=drawing_times(solver.alphas_cumprod, SAMPLING_STEPS))
+        solver.set_timesteps(timesteps=drawing_times(solver.alphas_cumprod, steps))
         classes, x = torch.from_numpy(labels).to(device), ImageNoise(seeds.tolist()).draw().to(device)
         for time in solver.timesteps:
             with self._setup.precision:

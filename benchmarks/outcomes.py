@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from models.intervals import Interval
 
@@ -21,10 +22,18 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How good drawings are, from how many that is told, and how many were made in a second."""
+    """How good drawings are.
+
+    Attributes:
+        quality: of them.
+        judged: how many they are.
+        evaluations: of a network for each.
+        drawn_per_second: how many were made in a second.
+    """
 
     quality: Quality
     judged: int
+    evaluations: int
     drawn_per_second: float
 
 
@@ -52,7 +61,6 @@ class Outcome:
         settings: see :class:`benchmarks.contenders.Contender`.
         parameters: of its network.
         fitted_numbers: see :class:`benchmarks.contenders.Contender`.
-        evaluations: how often the network looks at each image that is drawn.
         checks: in the order of time.
         images_per_second: of training.
         gflop_per_image: of the loss and its gradients.
@@ -67,13 +75,23 @@ class Outcome:
     settings: str
     parameters: int
     fitted_numbers: int
-    evaluations: int
     checks: tuple[Check, ...]
     images_per_second: float
     gflop_per_image: float
     convolution_gflops: dict[str, float]
     step_memory_mb: float
     ended: str
+
+    @property
+    def evaluations(self) -> int:
+        """How often the network looks at each image that is drawn at the end."""
+        return self.checks[-1].look.evaluations
+
+    @property
+    def drawn_per_second(self) -> float:
+        """Images, the median over the checks that drew as the last one did."""
+        looks = [check.look for check in self.checks]
+        return median(look.drawn_per_second for look in looks if look.evaluations == self.evaluations)
 
     @property
     def gflops(self) -> float:

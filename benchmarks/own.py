@@ -56,7 +56,7 @@ class Own:
         learner = Learner(diffusion, self._run.optimizers, training, setup.precision, teacher=self._run.teacher)
         self._steps = train_steps(learner, batches)
         self.network, self.fitted_numbers = diffusion.network, diffusion.fitted_numbers
-        self.batch, self.evaluations = min(training.batch, len(split)), evaluations(spec.sampling)
+        self.batch, self.samplers = min(training.batch, len(split)), {evaluations(spec.sampling): self.draw}
         self.settings = in_few_words(spec)
 
     def step(self, share: float) -> bool:
@@ -74,7 +74,7 @@ class Own:
             return self._run.diffusion.loss(batch.x0, batch.labels, batch.keep, batch.draw).mean()
 
     def draw(self, labels: Array, seeds: Array) -> Tensor:
-        """See :class:`benchmarks.contenders.Contender`; drawn from the averaged weights, as in the sample stage."""
+        """See :data:`benchmarks.contenders.Draw`; drawn from the averaged weights, as in the sample stage."""
         setup, model = self._setup, self._run.ema.model
         sampling = Sampling(model, self._sampler, len(labels), setup.device, setup.precision, self._moments)
         return torch.from_numpy(sample_images(sampling, labels, seeds))

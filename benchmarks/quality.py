@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from benchmarks.contenders import Contender
+from benchmarks.contenders import Contender, Draw
 from benchmarks.outcomes import TARGETS, Look, Quality
 from tasks.labels import NUM_CLASSES
 from tasks.params import Params
@@ -36,34 +36,37 @@ class Referee:
         self.bench = Bench.of_build(params.evaluate, params.compute, params.seed)
 
     def drawn(self, contender: Contender) -> Look:
-        """What a contender draws, from the same seeds as all others: a glance first, which may be enough."""
-        glance = GLANCE // NUM_CLASSES
-        if glance < self._per_class:
-            found = self._look(contender, glance)
-            if found.quality.fid.low > FAR:
-                return found
-        return self._look(contender, self._per_class)
+        """What a contender draws, from the same seeds as all others.
 
-    def images_of(self, contender: Contender, per_class: int | None = None) -> tuple[Array, Array]:
-        """What a contender draws, uint8 [N, 28, 28], and the classes that it should show, int64 [N].
+        A glance first by each of its samplers; the best of them draws the others, unless the glance is enough.
+        """
+        few = min(GLANCE // NUM_CLASSES, self._per_class)
+        glances = [self._look(evaluations, draw, few) for evaluations, draw in contender.samplers.items()]
+        best = min(glances, key=lambda look: look.quality.fid.value)
+        if few == self._per_class or best.quality.fid.low > FAR:
+            return best
+        return self._look(best.evaluations, contender.samplers[best.evaluations], self._per_class)
+
+    def images_by(self, draw: Draw, per_class: int | None = None) -> tuple[Array, Array]:
+        """What is drawn, uint8 [N, 28, 28], and the classes that it should show, int64 [N].
 
         Args:
-            contender: who draws.
+            draw: draws it.
             per_class: images of each class, where it is not the referee's own number.
         """
         labels, seeds = balanced_requests(per_class or self._per_class, self._params.seed)
         parts = blocks(len(labels), self._params.sample.batch)
-        return torch.cat([contender.draw(labels[part], seeds[part]) for part in parts]).numpy(), labels
+        return torch.cat([draw(labels[part], seeds[part]) for part in parts]).numpy(), labels
 
     def real(self) -> Quality:
         """The quality of as many real test images, or of as many as there are."""
         return self.quality(self.bench.look_at_real(self._per_class))
 
-    def _look(self, contender: Contender, per_class: int) -> Look:
+    def _look(self, evaluations: int, draw: Draw, per_class: int) -> Look:
         start = time.monotonic()
-        images, labels = self.images_of(contender, per_class)
-        seconds = time.monotonic() - start
-        return Look(self.quality(self.bench.look(images, labels)), len(labels), len(labels) / seconds)
+        images, labels = self.images_by(draw, per_class)
+        rate = len(labels) / (time.monotonic() - start)
+        return Look(self.quality(self.bench.look(images, labels)), len(labels), evaluations, rate)
 
     def quality(self, seen: Seen) -> Quality:
         """What the critic saw, in two figures."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.circumstances import Circumstances
-from benchmarks.contenders import RATES
+from benchmarks.contenders import RATES, SAMPLING_STEPS
 from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.outcomes import TARGETS, Failure, Outcome, Quality, best_of
@@ -38,10 +38,11 @@ SOUGHT = (
     f"is trained for as long as `make full` trains it. Of each other library {len(RATES)} tries differ in learning "
     "rate: the first has that of its own example or trainer, and the best by this critic stands for it. They depart "
     "from example and trainer in this: their networks, made for larger pictures, are narrowed for two cores and told "
-    "the class; arithmetic is in bfloat16 where that trains the flagship faster; where a learning rate rises and "
-    "falls, it does so over the whole time allowed, so what such a training reaches on the way is not its best for "
-    "that time; the average of the weights takes in every step; and images are drawn by DPM-Solver++ in 20 steps, "
-    "since 1000 steps of their own samplers would take hours. benchmarks/diffusers_unet.py and "
+    "the class; arithmetic is in bfloat16 where that trains the flagship faster, as it does theirs; where a learning "
+    "rate rises and falls, it does so over the whole time allowed, so what such a training reaches on the way is not "
+    "its best for that time; the average of the weights takes in every step; and images are drawn by DPM-Solver++, "
+    f"in {', '.join(map(str, SAMPLING_STEPS[:-1]))} or {SAMPLING_STEPS[-1]} steps, whichever this critic finds best "
+    f"by {GLANCE} images, since 1000 steps of their own samplers would take hours. benchmarks/diffusers_unet.py and "
     "benchmarks/lucidrains_unet.py name every choice. Each was trained once; intervals are over images."
 )
 SHARES = (

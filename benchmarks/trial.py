@@ -96,7 +96,6 @@ def run_trial(entry: Entry, limits: Limits) -> Outcome:
         settings=contender.settings,
         parameters=sum(weights.numel() for weights in contender.network.parameters()),
         fitted_numbers=contender.fitted_numbers,
-        evaluations=contender.evaluations,
         checks=tuple(checks),
         images_per_second=median_rate(marks),
         gflop_per_image=flops(lambda: torch.autograd.backward(contender.loss())) / contender.batch / 1e9,

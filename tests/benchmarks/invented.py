@@ -10,7 +10,7 @@ def quality(fid: float, accuracy: float = 0.8) -> Quality:
 
 def checks(*points: tuple[float, float]) -> tuple[Check, ...]:
     """Checks after seconds of training, with an FID each."""
-    return tuple(Check(seconds, int(100 * seconds), Look(quality(fid), 100, 50.0)) for seconds, fid in points)
+    return tuple(Check(seconds, int(100 * seconds), Look(quality(fid), 100, 18, 50.0)) for seconds, fid in points)
 
 
 def outcome(
@@ -22,7 +22,6 @@ def outcome(
         settings=settings,
         parameters=1_234_567,
         fitted_numbers=0,
-        evaluations=18,
         checks=checks(*points),
         images_per_second=500.0,
         gflop_per_image=0.4,

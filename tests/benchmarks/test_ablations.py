@@ -301,7 +301,7 @@ def test_a_share_of_the_steps_is_trained(monkeypatch: pytest.MonkeyPatch) -> Non
     seen: list[Variant] = []
     monkeypatch.setattr(ablations, "load_params", lambda: load_params(ROOT / PARAMS))
     monkeypatch.setattr(ablations, "setup_of", lambda params: SimpleNamespace(params=params))
-    monkeypatch.setattr(ablations, "Own", lambda *_: SimpleNamespace(step=lambda _: False, evaluations=4))
+    monkeypatch.setattr(ablations, "Own", lambda *_: SimpleNamespace(step=lambda _: False))
     monkeypatch.setattr(
         ablations, "figures_of", lambda _, setup, __: seen.append(setup.params.variant("flagship")) or {}
     )

@@ -1,6 +1,7 @@
 """Contenders train and draw as they say."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from benchmarks.contenders import ENTRIES, Setup, setup_on_cpu
+from benchmarks.contenders import ENTRIES, SAMPLING_STEPS, Draw, Setup, setup_on_cpu
 from benchmarks.diffusers_unet import DiffusersUNet, lr_factor
 from benchmarks.lucidrains_unet import LucidrainsUNet, new_diffusion
-from benchmarks.noise_predictor import SAMPLING_STEPS, NoisePredictor
+from benchmarks.noise_predictor import NoisePredictor
 from benchmarks.own import NO_CHECKPOINTS, Own
 from benchmarks.quality import Referee
 from tasks.config import PARAMS, load_params, profile_file
+from tasks.dataset import load_split
 from tasks.precision import autocast
 from tasks.sample import Array, Sampling, balanced_requests, sample_images
 from tasks.side_by_side import described
@@ -64,20 +66,21 @@ def test_a_variant_trains_and_draws_as_in_its_stages(variant: str, workspace: Pa
     assert not NO_CHECKPOINTS.exists()
 
 
-def assert_draws_repeat(contender: Own | NoisePredictor) -> Tensor:
-    drawn = contender.draw(LABELS, SEEDS)
+def assert_draws_repeat(draw: Draw) -> Tensor:
+    drawn = draw(LABELS, SEEDS)
     assert (drawn.shape, drawn.dtype) == ((10, 28, 28), torch.uint8)
-    assert torch.equal(contender.draw(LABELS, SEEDS), drawn)
-    assert not torch.equal(contender.draw(LABELS, SEEDS[::-1].copy()), drawn)
+    assert torch.equal(draw(LABELS, SEEDS), drawn)
+    assert not torch.equal(draw(LABELS, SEEDS[::-1].copy()), drawn)
     return drawn
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_draws_from_its_seeds_and_has_a_loss_to_count(variant: str, workspace: Path) -> None:
     contender = Own(SETUP, variant)
-    before = assert_draws_repeat(contender)
+    assert list(contender.samplers) == [VARIANTS[variant].sampling.steps]
+    before = assert_draws_repeat(contender.draw)
     assert contender.step(0.0)
-    assert not torch.equal(assert_draws_repeat(contender), before)
+    assert not torch.equal(assert_draws_repeat(contender.draw), before)
     assert contender.loss().requires_grad
 
 
@@ -88,7 +91,7 @@ def peer(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.Mo
         "diffusers": (DiffusersUNet, {"diffusers_unet.CHANNELS": (32, 32)}),
         "denoising-diffusion-pytorch": (LucidrainsUNet, {"lucidrains_unet.WIDTH": 8, "lucidrains_unet.WIDER": (1, 1)}),
     }[request.param]
-    for name, value in {"noise_predictor.BATCH": 8, "noise_predictor.SAMPLING_STEPS": 3, **small}.items():
+    for name, value in {"noise_predictor.BATCH": 8, "noise_predictor.SAMPLING_STEPS": (2, 3), **small}.items():
         monkeypatch.setattr(f"benchmarks.{name}", value)
     made: NoisePredictor = build(SETUP, 0.001)
     return made
@@ -103,27 +106,28 @@ of_diffusers = pytest.mark.filterwarnings("ignore:__array__ implementation:Depre
 
 @of_diffusers
 def test_a_peer_trains_and_draws(peer: NoisePredictor) -> None:
-    before = assert_draws_repeat(peer)
-    assert peer.batch == 8
+    before = [assert_draws_repeat(draw) for draw in peer.samplers.values()]
+    assert not torch.equal(*before)
+    assert (peer.batch, list(peer.samplers)) == (8, [2, 3])
     assert peer.step(0.5)
     assert peer.step(0.5)
-    assert not torch.equal(peer.draw(LABELS, SEEDS), before)
+    assert not torch.equal(peer.draw(3, LABELS, SEEDS), before[1])
     assert peer.loss().requires_grad
 
 
 @of_diffusers
 def test_a_peer_draws_from_its_averaged_weights(peer: NoisePredictor) -> None:
     assert peer.step(0.5)
-    drawn = peer.draw(LABELS, SEEDS)
+    drawn = peer.draw(3, LABELS, SEEDS)
     with torch.no_grad():
         for weights in peer.weights:
             weights.fill_(float("nan"))
-    assert torch.equal(peer.draw(LABELS, SEEDS), drawn)
+    assert torch.equal(peer.draw(3, LABELS, SEEDS), drawn)
 
 
 @of_diffusers
 def test_a_peer_is_told_the_class_in_training_and_drawing(peer: NoisePredictor) -> None:
-    peer.draw(LABELS, SEEDS)  # the average takes the weights over
+    peer.draw(3, LABELS, SEEDS)  # the average takes the weights over
     others = (CLASSES + 1) % 10
     losses = [peer.error(X0, NOISE, TIMES, labels).item() for labels in (CLASSES, others)]
     guesses = [peer.predict(X0, TIMES, labels) for labels in (CLASSES, others)]
@@ -152,7 +156,7 @@ def test_a_peers_solver_ends_at_the_images_whose_noise_it_is_told(
         return (x - alpha * wanted) / (alpha * sigma)
 
     monkeypatch.setattr(peer, "predict", noise)
-    grey = peer.draw(LABELS, SEEDS).float()
+    grey = peer.draw(3, LABELS, SEEDS).float()
     assert_close(grey, (127.5 * (wanted[:, 0] + 1.0)).expand_as(grey), atol=1.0, rtol=0.0)
 
 
@@ -168,11 +172,12 @@ def test_a_peers_network_is_told_the_time_of_the_noise_that_it_sees(
 
 @pytest.mark.parametrize("deviation", [0.05, 0.1, 0.25])
 @of_diffusers
-def test_the_steps_of_a_comparison_leave_a_peer_its_weak_detail(
+def test_the_most_steps_of_a_comparison_leave_a_peer_its_weak_detail(
     peer: NoisePredictor, deviation: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grey = drawn_by_a_perfect_network(peer, deviation, SAMPLING_STEPS, monkeypatch)
-    assert len(peer.solver.timesteps) == SAMPLING_STEPS  # no two levels share a time
+    most = max(SAMPLING_STEPS)
+    grey = drawn_by_a_perfect_network(peer, deviation, most, monkeypatch)
+    assert len(peer.solver.timesteps) == most  # no two levels share a time
     assert grey.std().item() == pytest.approx(127.5 * deviation, rel=0.07)
 
 
@@ -180,7 +185,6 @@ def drawn_by_a_perfect_network(
     peer: NoisePredictor, deviation: float, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> Tensor:
     """What a peer's solver makes of pixels of N(0, s^2)."""
-    monkeypatch.setattr("benchmarks.noise_predictor.SAMPLING_STEPS", steps)
     abars = peer.solver.alphas_cumprod
 
     def noise(x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
@@ -188,7 +192,7 @@ def drawn_by_a_perfect_network(
         return (1.0 - abar).sqrt() * x / (abar * deviation**2 + 1.0 - abar)
 
     monkeypatch.setattr(peer, "predict", noise)
-    return peer.draw(LABELS, SEEDS).double()
+    return peer.draw(steps, LABELS, SEEDS).double()
 
 
 def test_the_peer_without_a_solver_is_drawn_by_one_of_its_own_noise_schedule(workspace: Path) -> None:
@@ -237,6 +241,36 @@ def test_every_contender_is_asked_for_the_same_images_equally_many_of_each_class
     assert nothing.fid.low <= nothing.fid.value
     assert referee.real().fid.value < nothing.fid.value
     assert referee.real().accuracy.value > nothing.accuracy.value == 0.1
+
+
+class Choosing(Asked):
+    """A contender that draws garments by four evaluations and nothing by three and five; notes what it drew by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn_by: list[int] = []
+        self.samplers = {evaluations: partial(self.draw_by, evaluations) for evaluations in (3, 4, 5)}
+
+    def draw_by(self, evaluations: int, labels: Array, seeds: Array) -> Tensor:
+        self.drawn_by += [evaluations] * len(labels)
+        nothing = super().draw(labels, seeds)
+        if evaluations != 4:
+            return nothing
+        split = load_split("train")
+        return torch.stack([split.images[split.labels == label][0] for label in labels.tolist()])
+
+
+@pytest.mark.parametrize(("far", "more"), [(0.0, []), (1e6, [4] * 40)])
+def test_of_several_samplers_the_best_by_a_glance_draws_the_others(
+    far: float, more: list[int], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_small_critic()
+    monkeypatch.setattr("benchmarks.quality.GLANCE", 20)
+    monkeypatch.setattr("benchmarks.quality.FAR", far)
+    contender = Choosing()
+    found = Referee(SETUP.params, 40).drawn(contender)
+    assert contender.drawn_by == [3] * 20 + [4] * 20 + [5] * 20 + more
+    assert (found.evaluations, found.judged) == (4, 40 if more else 20)
 
 
 @pytest.mark.parametrize(("far", "asked"), [(0.0, [20]), (1e6, [20, 40])])

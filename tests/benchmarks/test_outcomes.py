@@ -1,10 +1,12 @@
 """What is read off the checks of a training."""
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.outcomes import best_of, seconds_to
+from benchmarks.outcomes import Check, Look, best_of, seconds_to
 from benchmarks.trial import RESULT
-from tests.benchmarks.invented import checks, outcome
+from tests.benchmarks.invented import checks, outcome, quality
 
 HALVING = checks((10.0, 32.0), (20.0, 16.0), (40.0, 4.0), (80.0, 8.0), (160.0, 2.0))
 
@@ -39,3 +41,9 @@ def test_the_best_try_of_a_contender_stands_for_it() -> None:
 def test_an_outcome_survives_its_way_between_processes() -> None:
     whole = outcome("own", (10.0, 3.0), (20.0, 2.0))
     assert RESULT.validate_json(RESULT.dump_json(whole)) == whole
+
+
+def test_the_rate_of_drawing_is_that_of_the_sampler_at_the_end() -> None:
+    looks = [Look(quality(9.0), 100, *drawn) for drawn in ((20, 40.0), (8, 100.0), (8, 120.0), (8, 500.0))]
+    found = replace(outcome("peer"), checks=tuple(Check(1.0, 100, look) for look in looks))
+    assert (found.evaluations, found.drawn_per_second) == (8, 120.0)

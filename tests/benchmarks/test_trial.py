@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from benchmarks.contenders import Draw
 from benchmarks.limits import Limits
 from benchmarks.outcomes import Check, Look
 from benchmarks.trial import TrainingClock, train
@@ -26,11 +27,12 @@ class Time:
 class Patient:
     """A contender whose steps take a time each, until none is left."""
 
-    settings, network, batch, evaluations, fitted_numbers = "none", nn.Identity(), 10, 1, 0
+    settings, network, batch, fitted_numbers = "none", nn.Identity(), 10, 0
 
     def __init__(self, time: Time, seconds: float, steps: int) -> None:
         self.time, self.seconds, self.left = time, seconds, steps
         self.shares: list[float] = []
+        self.samplers: dict[int, Draw] = {1: self.draw}
 
     def step(self, share: float) -> bool:
         if self.left == 0:
@@ -54,7 +56,7 @@ def trained(seconds: float, steps: int) -> tuple[list[tuple[float, int]], list[t
 
     def look(after: float, images: int) -> Check:
         time.now += 1000.0  # judging takes its time
-        return Check(after, images, Look(quality(1.0), 100, 1.0))
+        return Check(after, images, Look(quality(1.0), 100, 1, 1.0))
 
     checks, marks = train(contender, TrainingClock(time), LIMITS, look)
     return [(check.seconds, check.images) for check in checks], marks, contender.shares
