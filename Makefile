@@ -39,7 +39,7 @@ lint: .venv/.dev ## Check style and types
 	@ruff format --check .
 	@mypy
 
-bench: .venv/.dev ## Compare the models with those of other libraries, side by side, in a finished build (about 170 minutes on 2 cores)
+bench: .venv/.dev ## Compare the models with those of other libraries, side by side, in a finished build (two to three hours on 2 cores)
 	@python -m benchmarks.run
 
 ui: .venv/.runtime ## Start the Prefect and MLflow servers on this machine and print their addresses

@@ -33,6 +33,9 @@ from tasks.files import as_json, write_json, write_text
 from tasks.side_by_side import SUMMARY
 
 FOLDER = Path(__file__).parent / "results"
+README = Path("README.md")
+MARKS = "<!-- of `make bench` -->\n", "<!-- until here -->\n"
+"""What encloses the table in README that each run writes anew."""
 SOUGHT = (
     "The settings of the project's own variants were sought on this data, in part by this critic; the course's model "
     f"is trained for as long as `make full` trains it. Of each other library {len(RATES)} tries differ in learning "
@@ -48,6 +51,10 @@ SOUGHT = (
 SHARES = (
     "Behind a plus sign: numbers fitted to the training images in closed form. The shares are of the GFLOP/s of the "
     "flagship's 3x3 convolutions alone, both ways, on the same threads."
+)
+BETWEEN = (
+    "Seconds of training, between two checks on a straight line in both logarithms; 'at most' where the first check "
+    "was there already, 'over' where the last one was not."
 )
 
 
@@ -73,6 +80,8 @@ def publish(results: Results) -> None:
     with theme():
         save_picture(time_to_quality(told), FOLDER, "results")
     write_text(FOLDER / "RESULTS.md", page(results))
+    if README.exists():
+        write_text(README, readme(README.read_text(), results))
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -120,6 +129,8 @@ def page(results: Results) -> str:
 
 ## Time to a quality
 
+{textwrap.fill(BETWEEN, 120)}
+
 {time_table(best)}
 
 ## Training
@@ -134,6 +145,16 @@ def page(results: Results) -> str:
 
 {samplers_part(results)}{costs_part(results)}{textwrap.fill(measured_in(results), 120)}
 """
+
+
+def readme(text: str, results: Results) -> str:
+    """A README that tells how soon each contender reaches a quality, where ``text`` has a place for that."""
+    begin, end = MARKS
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not ended:
+        return text
+    return f"{before}{begun}\n{time_table(best_of(results.outcomes))}\n\n{ended}{after}"
 
 
 def others_part(results: Results, best: list[Outcome]) -> str:

@@ -18,10 +18,10 @@ from benchmarks.growth import ImageCost, TrainingCost
 from benchmarks.limits import Limits
 from benchmarks.noise_predictor import BATCH
 from benchmarks.outcomes import Failure, Outcome, best_of
-from benchmarks.record import FOLDER, SOUGHT, Results, page, publish, summary
+from benchmarks.record import BETWEEN, FOLDER, MARKS, SOUGHT, Results, page, publish, readme, summary
 from benchmarks.run import kept_trials, require_build, result_of
 from benchmarks.samplers import SamplerResult
-from benchmarks.tables import left_out, markdown_table, time_cell, training_table
+from benchmarks.tables import left_out, markdown_table, time_cell, time_table, training_table
 from benchmarks.trial import RESULT
 from flows.stage import single_builder
 from tasks.errors import MissingResourceError, TryAgainError
@@ -56,6 +56,9 @@ def test_the_committed_results_are_of_these_entries_and_told_as_they_are_now() -
     found = TypeAdapter(Results).validate_json((FOLDER / "results.json").read_bytes())
     assert (FOLDER / "RESULTS.md").read_text() == page(found)
     assert read_json(ROOT / SUMMARY) == as_json(summary(found))
+    told = (ROOT / "README.md").read_text()
+    assert time_table(best_of(found.outcomes)) in told
+    assert readme(told, found) == told
     assert [(it.name, it.option) for it in found.outcomes] == [(entry.name, entry.option) for entry in ENTRIES]
     for tried in (it for it in found.outcomes if it.name in PEERS):
         assert tried.settings.startswith(f"steps of {BATCH}, ")
@@ -106,6 +109,7 @@ def test_the_page_tells_everything_once() -> None:
     )
     assert " ".join(text.split("\n\n")[2].split()) == SOUGHT
     flowing = " ".join(text.split())
+    assert f"## Time to a quality {BETWEEN} |" in flowing
     assert max(map(len, text.splitlines())) <= 120
     assert "| own | 20 | 2,000 | 100 | 5.00 (2.50 to 10.00) | 0.800 |" in text
     assert "| real test images |  |  |  | 0.50 (0.25 to 1.00) | 0.900 |" in text
@@ -263,12 +267,23 @@ def test_page_picture_and_records_are_written_also_where_nothing_came_to_anythin
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(record, "FOLDER", tmp_path)
+    publish(RESULTS)
+    assert not Path("README.md").exists()
+    begin, end = MARKS
+    Path("README.md").write_text(f"before\n{begin}of another run\n{end}after\n")
     for outcomes in ([OWN, FAST], []):
         publish(replace(RESULTS, outcomes=outcomes))
         assert (tmp_path / "results.png").stat().st_size > 10_000
         assert len(read_json(SUMMARY)["rows"]) == len(outcomes)
         assert (tmp_path / "RESULTS.md").read_text() == page(replace(RESULTS, outcomes=outcomes))
+        told = f"before\n{begin}\n{time_table(outcomes)}\n\n{end}after\n"
+        assert Path("README.md").read_text() == told
     assert "They reached" not in page(replace(RESULTS, outcomes=[]))
+
+
+@pytest.mark.parametrize("text", ["no marks\n", f"{MARKS[0]}one mark\n", f"{MARKS[1]}the wrong mark\n"])
+def test_a_readme_without_a_place_for_the_table_stays(text: str) -> None:
+    assert readme(text, RESULTS) == text
 
 
 @pytest.mark.parametrize(
